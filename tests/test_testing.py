@@ -16,7 +16,8 @@ import pytest
 
 from ganzoo import Adam, Batch, DataInfo, Loss, Model, Options, Phase, Progress, Setup, TrainOptions, option
 from ganzoo.registry import plugins
-from ganzoo.testing import check_model
+from ganzoo.testing import check_dataset, check_model
+from tests.support.shades import Shades, ShadesGAN
 
 PHASES = (Phase("critic", ("discriminator",)), Phase("generator", ("generator",), interval=3))
 
@@ -268,3 +269,58 @@ def test_a_module_that_cannot_be_imported_by_itself_is_caught(module: Any) -> No
     assert failure_of(module("broken_module", "1 / 0")) == (
         "broken_module can't be imported by itself: ZeroDivisionError: division by zero"
     )
+
+
+def test_a_model_with_attributes_passes() -> None:
+    check_model(ShadesGAN(), size=8, channels=(1,), attributes=("smiling", "age"))
+
+
+def test_a_model_that_ignores_its_attributes_is_caught(monkeypatch) -> None:
+    class Ignorant(ShadesGAN):
+        def build(self, options: Any, data: DataInfo, train: TrainOptions) -> Setup:
+            setup = super().build(options, data, train)
+            setup.networks["generator"].__class__ = type("Ignorant", (type(setup.networks["generator"]),), {})
+            execute = type(setup.networks["generator"]).execute
+            type(setup.networks["generator"]).execute = lambda self, z, attributes: execute(self, z, attributes * 0.0)
+            return setup
+
+    with pytest.raises(AssertionError, match="two values of the attributes give the same images"):
+        check_model(Ignorant(), size=8, channels=(1,), attributes=("smiling",))
+
+
+def test_a_generator_with_more_attributes_than_the_data_is_refused(monkeypatch) -> None:
+    monkeypatch.setattr(networks().Generator, "attributes", 2)
+    assert "synthetic: its images have no attributes, but the generator takes 2" in failure_of(Tiny())
+    with pytest.raises(AssertionError, match=r"its images have 1 attribute \(age\), but the generator takes 2"):
+        check_model(Tiny(), size=4, channels=(1,), attributes=("age",))
+
+
+def test_a_generator_with_classes_and_attributes_is_refused(monkeypatch) -> None:
+    monkeypatch.setattr(networks().Generator, "attributes", 2)
+    monkeypatch.setattr(networks().Generator, "classes", 3)
+    assert "the generator has 3 classes and 2 attributes, but can't have both" in failure_of(Tiny())
+
+
+def test_a_correct_data_set_passes() -> None:
+    check_dataset(Shades(domains=("a", "b")))
+    check_dataset(Shades(()))
+
+
+@pytest.mark.parametrize(
+    ("method", "result", "expected"),
+    [
+        ("attributes", np.zeros((10, 2)), r"`attributes` must return an array float32 \(10, 2\), not float64"),
+        ("attributes", np.full((10, 2), np.nan, np.float32), "the attribute 'bright' of image 0 of shades is nan"),
+        ("labels", np.ones(10, int), "image 0 of shades has the label 0, but `labels` says 1"),
+        ("labels", np.zeros(11, int), r"`labels` must return \(10,\) numbers, not \(11,\)"),
+        ("load", (np.zeros((8, 8, 3), np.uint8), 0), r"must be an array uint8 \(H, W, C\) with C = 1 or 1, not uint8"),
+        ("load", (np.zeros((8, 8, 1), np.uint8), 0), r"is not resized to 4 px: its shape is \(8, 8, 1\)"),
+        ("at_size", Shades(count=9), "`at_size` gives a data set of other images, labels or attributes"),
+        ("validation", Shades(("age",)), "the validation images have other domains or attributes"),
+    ],
+)
+def test_a_faulty_data_set_is_caught(monkeypatch, method: str, result: Any, expected: str) -> None:
+    dataset = Shades()
+    monkeypatch.setattr(dataset, method, lambda *arguments: result)
+    with pytest.raises(AssertionError, match=expected):
+        check_dataset(dataset)

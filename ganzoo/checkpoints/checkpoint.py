@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".safetensors"
 FORMAT = 2  # format 1 had no checksum
+ATTRIBUTES = "data/attributes"  # name of the attributes of some of the training data
 _NAME = re.compile(rf"checkpoint-([0-9]+){re.escape(SUFFIX)}")
 _DESCRIPTION, _CHECKSUM = "ganzoo", "sha256"
 _NO_CHECKSUM = b"0" * 64  # placeholder while the checksum is computed
@@ -229,6 +230,20 @@ def newest_intact(folder: Path, on_damaged: Callable[[Path, CorruptCheckpointErr
 def with_prefix(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """Return the arrays whose names begin with `prefix`, with the prefix removed."""
     return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def attribute_rows(tensors: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+    """Return the attributes of some of the training data, float32 (K, count), from a checkpoint's arrays.
+    CheckpointError if they are missing or damaged."""
+    import numpy as np
+
+    rows = tensors.get(ATTRIBUTES)
+    if rows is None:
+        raise CheckpointError("the checkpoint has no attributes of the training data, which its generator needs.")
+    valid = rows.dtype == np.float32 and rows.ndim == 2 and len(rows) > 0 and rows.shape[1] == count
+    if not (valid and np.isfinite(rows).all()):
+        raise CheckpointError(f"the attributes in the checkpoint are not rows of {count} finite numbers.")
+    return rows
 
 
 def file_name(images: int) -> str:

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.model import Model
     from ganzoo.interfaces.options import Options
 
-MAX_DOMAINS = 1000  # a model may build networks for each domain
+MAX_NAMES = 1000  # of domains or attributes; a model may build networks for each domain
 MAX_SIDE = 2**16  # px
 MAX_COUNT = 2**40  # of images or scores between two adjustments of adaptive augmentation
+_NAMES = ("domains", "attributes")  # entries of the data that are lists of names
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class RunDescription:
 
     def to_json(self) -> dict[str, Any]:
         """Return the entries to store, without those that are not set."""
-        data = self.data and {**dataclasses.asdict(self.data), "domains": list(self.data.domains)}
+        data = None if self.data is None else _data_entries(self.data)
         entries = {
             "ganzoo": self.version,
             "model": self.model,
@@ -179,21 +180,28 @@ def _validated(
     return {name: entries[name] for name in checks if name in entries}
 
 
+def _data_entries(data: DataInfo) -> dict[str, Any]:
+    entries = {**dataclasses.asdict(data), "domains": list(data.domains), "attributes": list(data.attributes)}
+    if not data.attributes:
+        del entries["attributes"]  # earlier versions of ganzoo refuse unknown entries here
+    return entries
+
+
 def _data_info(data: Mapping[str, Any]) -> DataInfo:
-    names = tuple(map(printable, data.get("domains", ())))
-    return DataInfo(**{**data, "name": printable(data["name"]), "domains": names})
+    names = {kind: tuple(map(printable, data.get(kind, ()))) for kind in _NAMES}
+    return DataInfo(**{**data, "name": printable(data["name"]), **names})
 
 
 def _is_data(data: Any) -> bool:
     kinds = {"name": str, "count": int, "size": int, "channels": int, "flip": bool}
     return (
         isinstance(data, dict)
-        and {"name", "count", "size", "channels"} <= data.keys() <= {*kinds, "domains"}
-        and all(type(value) is kinds[name] for name, value in data.items() if name != "domains")
+        and {"name", "count", "size", "channels"} <= data.keys() <= {*kinds, *_NAMES}
+        and all(type(value) is kinds[name] for name, value in data.items() if name not in _NAMES)
         and data["count"] >= 0
         and 1 <= data["size"] <= MAX_SIDE
         and data["channels"] in (1, 3)
-        and _are_names(data.get("domains", []))
+        and all(_are_names(data.get(kind, [])) for kind in _NAMES)
     )
 
 
@@ -229,7 +237,7 @@ def _are_steps(steps: Any) -> bool:
 
 
 def _are_names(names: Any) -> bool:
-    is_list = isinstance(names, (list, tuple)) and len(names) <= MAX_DOMAINS
+    is_list = isinstance(names, (list, tuple)) and len(names) <= MAX_NAMES
     return is_list and all(isinstance(name, str) for name in names)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganzoo.checkpoints.checkpoint import Checkpoint, with_prefix
+from ganzoo.checkpoints.checkpoint import Checkpoint, attribute_rows, with_prefix
 from ganzoo.errors import CheckpointError, UnsupportedByModelError
 
 if TYPE_CHECKING:
@@ -34,6 +34,20 @@ def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = Non
         raise UnsupportedByModelError(f"{model.name} translates images: give the input with --source IMAGE|FOLDER.")
     _load(checkpoint, setup, setup.generator, size)
     return setup.networks[setup.generator]
+
+
+def load_attributes(checkpoint: Checkpoint, generator: Any) -> np.ndarray | None:
+    """Return the attributes of some of the training data, float32 (K, attributes), from which the seeds of samples
+    choose; None if the generator has no attributes. CheckpointError if they are missing or damaged."""
+    if not generator.attributes:
+        return None
+    try:
+        rows = attribute_rows(checkpoint.tensors, generator.attributes)
+    except CheckpointError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from error
+    if len(checkpoint.data.attributes) != generator.attributes:
+        raise CheckpointError(f"{checkpoint.path}: its description does not name the generator's attributes.")
+    return rows
 
 
 def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator | DirectTranslator:

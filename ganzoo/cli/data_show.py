@@ -65,3 +65,5 @@ def show(
         options = TrainOptions(augment=augment, augment_p=fixed_p, flip=flip)
         save(path, augmented_sheet(dataset, lambda images: augmented(images, options, dataset.info), size))
     click.echo(str(path))
+    if dataset.info.attributes:
+        click.echo(f"attributes: {', '.join(dataset.info.attributes)}")

@@ -54,6 +54,11 @@ class DescribedDataset(Dataset):
     def names(self) -> list[str]:
         return [str(index // max(1, len(self.info.domains))) for index in range(self.info.count)]
 
+    def attributes(self) -> np.ndarray:
+        import numpy as np
+
+        return np.zeros((self.info.count, len(self.info.attributes)), np.float32)
+
 
 def path_of(name_or_path: str, registry: Registry) -> Path | None:
     """Return the absolute path that `open_data` opens; None if `name_or_path` is a name."""

@@ -9,18 +9,21 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
+from ganzoo.data.attributes import read_attributes
 from ganzoo.errors import DataError, format_count
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 
 
 @dataclass
 class Report:
-    """Counts of images by size (width, height) and by domain, and a message for every unreadable image."""
+    """Counts of images by size (width, height) and by domain, the range of each attribute, and a message for every
+    unreadable image."""
 
     info: DataInfo
     count: int
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     domains: Counter[str] = field(default_factory=Counter)
+    attributes: dict[str, tuple[float, float]] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
     notes: Sequence[str] = ()
 
@@ -36,6 +39,8 @@ class Report:
         for domain in self.info.domains:
             count = self.domains[domain]
             yield f"    domain {domain}: {f'{count:,}' if count else 'no images'}"
+        for name, (low, high) in self.attributes.items():
+            yield f"    attribute {name}: {low:g} to {high:g}"
         mirrored = "mirrored during training"
         yield f"    {mirrored}" if self.info.flip else f"    not {mirrored} (use --flip to enable)"
         for message in self.unreadable:
@@ -43,8 +48,11 @@ class Report:
 
 
 def check_dataset(dataset: Dataset, workers: int = 4) -> Report:
-    """Read every image, in `workers` threads, and show a progress bar."""
+    """Read every image, in `workers` threads, and show a progress bar. DataError if the attributes are invalid."""
     report = Report(dataset.info, len(dataset), notes=[*dataset.notes, *filter(None, [dataset.ignored_files])])
+    attributes = read_attributes(dataset)
+    if attributes is not None and len(dataset):
+        report.attributes = dict(zip(dataset.info.attributes, zip(attributes.min(0), attributes.max(0))))
 
     def read(index: int) -> tuple[tuple[int, int], int] | str:
         try:

@@ -10,9 +10,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
+from ganzoo.data.attributes import read_attributes
 from ganzoo.data.images import load_resized
 from ganzoo.data.order import ImageView, Sample, make_order
 from ganzoo.errors import DataError
@@ -46,24 +48,32 @@ class ReadErrors:
 class ImageBatch:
     """uint8 images (N, H, W, C) and their labels (N,). If the model uses references, also two per image
     (2, N, H, W, C), and their labels `targets` (N,). If it draws from each domain, `domains` holds N images of each
-    (D, N, H, W, C), the first of which are `images`."""
+    (D, N, H, W, C), the first of which are `images`. If the data has attributes, those of `images` (N, A), and of
+    `domains` (D, N, A)."""
 
     images: np.ndarray
     labels: np.ndarray
     references: np.ndarray | None = None
     targets: np.ndarray | None = None
     domains: np.ndarray | None = None
+    attributes: np.ndarray | None = None
+    domain_attributes: np.ndarray | None = None
 
     def slice(self, start: int, stop: int) -> ImageBatch:
         """Return the images from `start` to `stop`, of each domain if there are several."""
-        references, targets, domains = self.references, self.targets, self.domains
-        return ImageBatch(
-            self.images[start:stop],
-            self.labels[start:stop],
-            None if references is None else references[:, start:stop],
-            None if targets is None else targets[start:stop],
-            None if domains is None else domains[:, start:stop],
-        )
+        by_image, by_group = (self.targets, self.attributes), (self.references, self.domains, self.domain_attributes)
+        targets, attributes = (None if each is None else each[start:stop] for each in by_image)
+        references, domains, domain_attributes = (None if each is None else each[:, start:stop] for each in by_group)
+        images, labels = self.images[start:stop], self.labels[start:stop]
+        return ImageBatch(images, labels, references, targets, domains, attributes, domain_attributes)
+
+
+class LoadedImage(NamedTuple):
+    """An image uint8 (H, W, C) with its label, and its index in the data set."""
+
+    pixels: np.ndarray
+    label: int
+    image_index: int
 
 
 class Loader:
@@ -97,6 +107,7 @@ class Loader:
         self.dataset, self.batch, self.size, self.channels = dataset, batch, size, channels
         self.workers, self.on_bad_image, self.stride = workers, on_bad_image, stride or batch
         self._order = make_order(dataset, config, seed, flip)
+        self._attributes = read_attributes(dataset)
         self._read_errors = read_errors or ReadErrors()
         self._cache: dict[int, tuple[np.ndarray, int]] = {}
         self._cache_left = cache_bytes
@@ -123,26 +134,29 @@ class Loader:
         loaded = [self._load_sample(sample) for sample in samples]
         if self._read_errors.mostly_bad(len(self.dataset)):
             raise self._mostly_bad()
-        images, *others = (np.stack([image for image, _ in row]) for row in zip(*loaded))
-        batch = ImageBatch(images, np.array([label for (_, label), *_ in loaded]))
+        images, *others = (np.stack([each.pixels for each in row]) for row in zip(*loaded))
+        batch = ImageBatch(images, np.array([first.label for first, *_ in loaded]))
         if samples[0].domains:
             domains = np.stack([images, *others])
-            return replace(batch, images=domains[0], domains=domains)
+            batch = replace(batch, images=domains[0], domains=domains)
+        if self._attributes is not None:
+            values = self._attributes[np.array([[each.image_index for each in row] for row in zip(*loaded)])]
+            batch = replace(batch, attributes=values[0], domain_attributes=values if samples[0].domains else None)
         return self._with_references(batch, samples) if samples[0].references else batch
 
-    def _load_sample(self, sample: Sample) -> list[tuple[np.ndarray, int]]:
-        """Load a sample's image, or its images of all domains, with their labels."""
+    def _load_sample(self, sample: Sample) -> list[LoadedImage]:
+        """Load a sample's image, or its images of all domains."""
         if sample.paired:
             return self._load(*sample.domains)
         return [each for view in sample.domains or (sample.image,) for each in self._load(view)]
 
     def _with_references(self, batch: ImageBatch, samples: list[Sample]) -> ImageBatch:
         pairs = zip(*(sample.references for sample in samples if sample.references))
-        references = np.stack([np.stack([self._load(view)[0][0] for view in views]) for views in pairs])
-        return ImageBatch(batch.images, batch.labels, references, np.array([sample.target for sample in samples]))
+        references = np.stack([np.stack([self._load(view)[0].pixels for view in views]) for views in pairs])
+        return replace(batch, references=references, targets=np.array([sample.target for sample in samples]))
 
-    def _load(self, *views: ImageView) -> list[tuple[np.ndarray, int]]:
-        """Load the images of these views and their labels. If one can't be read, all of them are replaced."""
+    def _load(self, *views: ImageView) -> list[LoadedImage]:
+        """Load the images of these views. If one can't be read, all of them are replaced."""
         for indices in zip(*map(self._candidates, views)):
             loaded = [each for at, view in zip(indices, views) if (each := self._load_one(at, view)) is not None]
             if len(loaded) == len(views):
@@ -153,8 +167,8 @@ class Loader:
         which = f"the {count} pairs of images" if len(views) > 1 else which
         raise DataError(f"{self.dataset.info.name}: none of {which} can be read.")
 
-    def _load_one(self, index: int, view: ImageView) -> tuple[np.ndarray, int] | None:
-        """Load an image, mirrored and cropped like the view, and its label; None if it can't be read."""
+    def _load_one(self, index: int, view: ImageView) -> LoadedImage | None:
+        """Load an image, mirrored and cropped like the view; None if it can't be read."""
         if index in self._read_errors.bad:
             return None
         try:
@@ -162,7 +176,7 @@ class Loader:
         except DataError as error:
             self._report(index, error)
             return None
-        return (image[:, ::-1] if view.mirrored else image), label
+        return LoadedImage(image[:, ::-1] if view.mirrored else image, label, index)
 
     def _mostly_bad(self) -> DataError:
         bad, name = len(self._read_errors.bad), self.dataset.info.name

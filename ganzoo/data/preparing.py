@@ -106,7 +106,7 @@ def prepare(
     Each size is scaled from the original, unless the source stores the image at that size. Images are scaled by their
     shorter side (Lanczos), cropped to the centre square, and saved as JPEG of quality 100, or as PNG if `lossless`.
     `flip` says whether training may mirror the images (None: as the data set says). `domains=False` omits the labels.
-    Unreadable images are skipped and listed in the result.
+    Attributes are not stored. Unreadable images are skipped and listed in the result.
 
     If the data set has validation images, they are written first, to NAME-val.lmdb beside NAME.lmdb, so that both are
     complete once NAME.lmdb exists.
@@ -116,6 +116,8 @@ def prepare(
     """
     if not domains and isinstance(dataset, StoredImages):
         dataset = dataset.unlabelled()  # so that the validation folders may have any names
+    if dataset.info.attributes:
+        say(f"the attributes ({', '.join(dataset.info.attributes)}) are not stored: an LMDB has only domains")
     validation = dataset.validation()
     validation_lmdb = validation_path(path)
     check_absent(path)

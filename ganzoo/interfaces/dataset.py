@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ganzoo.errors import DataError, OptionError
+from ganzoo.errors import DataError, OptionError, PluginError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +25,10 @@ class DataInfo:
 
     `count` is the number of images (0: unknown, as for an imported checkpoint). `size` is the shorter side of the
     images in px, or its median over a sample if they differ. `channels` is 1 (all images are grey) or 3 (RGB).
-    `domains` names the labels (empty: no labels). `flip` says whether a mirrored image is still valid (not so for
-    letters and digits).
+    `domains` names the labels (empty: no labels). `flip` says whether a mirrored image is still valid, with the same
+    label and attributes (not so for letters and digits). `attributes` names the numbers that describe each image
+    (empty: none), such as ("smiling", "age"); see `Dataset.attributes`. A data set may have both domains and
+    attributes.
     """
 
     name: str
@@ -35,6 +37,7 @@ class DataInfo:
     channels: int
     domains: tuple[str, ...] = ()
     flip: bool = False
+    attributes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,19 +111,31 @@ class Dataset(ABC):
             self._labels_cache = np.fromiter(known, np.int64, len(self))
         return self._labels_cache
 
+    def attributes(self) -> np.ndarray:
+        """Return the attributes of every image, finite numbers, float32 (N, len(info.attributes)). Override it if
+        `DataInfo.attributes` names any. It is called several times, so keep them in memory."""
+        import numpy as np
+
+        if self.info.attributes:
+            raise PluginError(
+                f"{self.info.name}: its info names the attributes {', '.join(self.info.attributes)}, but "
+                f"{type(self).__name__} does not override `attributes`."
+            )
+        return np.zeros((len(self), 0), np.float32)
+
     def names(self) -> Sequence[str]:
         """Return the name of every image within its domain, by which `LoaderConfig.paired` finds the images that belong
         together: '1' for a/1.png and b/1.jpg. DataError if the images have no names."""
         raise DataError(f"{self.info.name}: its images have no names, so they can't be paired.")
 
     def validation(self) -> Dataset | None:
-        """Return the images reserved for validation, if any. Their size, channels and domains (in the same order) are
-        those of the training images, but a domain may be empty. DataError if they don't match."""
+        """Return the images reserved for validation, if any. Their size, channels, domains and attributes (in the same
+        order) are those of the training images, but a domain may be empty. DataError if they don't match."""
         return None
 
     def at_size(self, size: int) -> Dataset:
-        """Return the same images, in the same order, at the smallest stored size of at least `size`, or else the
-        largest. Return this data set itself if only one size is stored."""
+        """Return the same images, in the same order and with the same labels and attributes, at the smallest stored
+        size of at least `size`, or else the largest. Return this data set itself if only one size is stored."""
         return self
 
     def shorter_sides(self, max_count: int) -> list[int]:

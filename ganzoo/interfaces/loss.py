@@ -16,6 +16,7 @@ from ganzoo.errors import ShapeError
 if TYPE_CHECKING:
     import numpy as np
 
+    from ganzoo.interfaces.networks import Generator
     from ganzoo.interfaces.progress import Progress
 
 
@@ -37,6 +38,9 @@ class Batch:
     If the loader draws from each domain (`LoaderConfig.per_domain` or `paired`), `domains` holds a Var of N images of
     each, in the order of `DataInfo.domains`: `horses, zebras = batch.domains`. `images` are those of the first domain.
 
+    `attributes` are those of `images`, a Var (N, A), or None if the data has none (see `DataInfo.attributes`);
+    `domain_attributes` holds a Var (N, A) for each of `domains`.
+
     All phases of a step share one Batch. A phase may store in `cache` what a later phase reuses (e.g. the detached
     fakes). Scalar Vars that are not part of the loss but worth logging go into `logged` by name.
 
@@ -55,6 +59,8 @@ class Batch:
     offset: int = 0
     global_size: int | None = None
     domains: tuple[Any, ...] = ()
+    attributes: Any = None
+    domain_attributes: tuple[Any, ...] = ()
     cache: dict[str, Any] = field(default_factory=dict)
     logged: dict[str, Any] = field(default_factory=dict)
     _one_hot: dict[int, Any] = field(default_factory=dict)
@@ -74,13 +80,17 @@ class Batch:
         """Draw uniform numbers in [0, 1), a Var (N, *shape), from the run's seed."""
         return self._local_rows(self.rng.random((self._step_size(), *shape), dtype="float32"))
 
-    def conditions(self, classes: int) -> tuple[Any, ...]:
-        """Return what a class-conditional network gets besides latents or images: the images' labels as one-hot rows,
-        in a tuple of one Var (N, classes). The tuple is empty if `classes` is 0, so that
-        `generator(z, *batch.conditions(generator.classes))` also works without classes.
+    def conditions(self, generator: Generator) -> tuple[Any, ...]:
+        """Return what `generator`, and a discriminator that belongs to it, get besides latents or images: if it has
+        classes, the images' labels as one-hot rows, in a tuple of one Var (N, classes); if it has attributes, those of
+        the images, in a tuple of one Var (N, attributes). Otherwise the tuple is empty, so that
+        `generator(z, *batch.conditions(generator))` always works.
 
-        Fake images with the labels of the real ones have the classes' frequencies in the data.
+        Fake images with the labels or attributes of the real ones have their frequencies in the data.
         """
+        classes = generator.classes
+        if generator.attributes:
+            return (self._attributes(generator.attributes),)
         if not classes:
             return ()
         if classes not in self._one_hot:
@@ -88,6 +98,12 @@ class Batch:
 
             self._one_hot[classes] = jittor().array(one_hot(self.labels, classes)).stop_grad()
         return (self._one_hot[classes],)
+
+    def _attributes(self, count: int) -> Any:
+        found = 0 if self.attributes is None else self.attributes.shape[1]
+        if found != count:
+            raise ShapeError(f"the generator takes {count} attributes, but the images have {found}.")
+        return self.attributes
 
     def _step_size(self) -> int:
         return len(self) if self.global_size is None else self.global_size

@@ -127,15 +127,19 @@ class Generator(Network):
     A class-conditional generator sets `classes` to the number of classes, and is called with a second argument:
     `labels`, a Var (N, classes). A row is one-hot for an image of one class; for an image between classes, it is a
     weighted mean of such rows.
+
+    A generator whose images have attributes sets `attributes` to their number, `len(data.attributes)`, and is called
+    with a second argument: a Var (N, attributes) with the values. It has no classes.
     """
 
     latent: int
     classes: int = 0
+    attributes: int = 0
 
     @abstractmethod
     def execute(self, *args: Any, **kwargs: Any) -> Any:
-        """Return images (N, C, H, W). Define it as `execute(self, z)`, or as `execute(self, z, labels)` if there are
-        classes."""
+        """Return images (N, C, H, W). Define it as `execute(self, z)`, or as `execute(self, z, labels)` or
+        `execute(self, z, attributes)` if there are classes or attributes."""
 
 
 class StyleGenerator(Generator):
@@ -143,8 +147,8 @@ class StyleGenerator(Generator):
     and a synthesis network that takes one w per style layer, coarsest first.
 
     Style layers come in pairs: 0 and 1 at 4 px, 2 and 3 at 8 px, and so on. `w_average`, a Var (width,), is the mean of
-    w if the network tracks it; if None, the mean is estimated from random z. Truncation applies to the first
-    `truncation_layers` layers (None: all).
+    w if the network tracks it; if None, or if there are classes or attributes, the mean is estimated from random z.
+    Truncation applies to the first `truncation_layers` layers (None: all).
     """
 
     w_average: Any = None
@@ -152,8 +156,8 @@ class StyleGenerator(Generator):
 
     @abstractmethod
     def map(self, *args: Any, **kwargs: Any) -> Any:
-        """Map z (N, latent) to w (N, width). Define it as `map(self, z)`, or as `map(self, z, labels)` if there are
-        classes."""
+        """Map z (N, latent) to w (N, width). Define it as `map(self, z)`, or as `map(self, z, labels)` or
+        `map(self, z, attributes)` if there are classes or attributes."""
 
     @abstractmethod
     def noise_sizes(self) -> list[int]:
@@ -171,15 +175,15 @@ class StyleGenerator(Generator):
     def style_layers(self) -> int:
         """Return the number of style layers at the current resolution."""
 
-    def execute(self, z: Any, *labels: Any) -> Any:
+    def execute(self, z: Any, *conditions: Any) -> Any:
         """Return images in [-1, 1], with one style in all layers and the same noise every time."""
         noise = [jt.array(values) for values in constant_noise(self.noise_sizes(), len(z))]
-        return self.synthesise([self.map(z, *labels)] * self.style_layers(), noise).clamp(-1.0, 1.0)
+        return self.synthesise([self.map(z, *conditions)] * self.style_layers(), noise).clamp(-1.0, 1.0)
 
 
 class Discriminator(Network):
-    """Maps images (N, C, H, W) in [-1, 1], and in a class-conditional model their labels (N, classes), to unbounded
-    scores (N, 1); higher is more real.
+    """Maps images (N, C, H, W) in [-1, 1], and in a conditional model their labels (N, classes) or attributes
+    (N, attributes), to unbounded scores (N, 1); higher is more real.
 
     With `--augment`, a discriminator in training mode sees augmented images: they are its first argument, and its
     scores, or the first of several results, are those of the augmented images.

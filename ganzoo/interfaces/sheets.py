@@ -36,6 +36,9 @@ class SheetInputs(Protocol):
     def latents(self, length: int) -> Any:
         """Return a standard normal latent for each of the `seeds`, a Var (len(seeds), length)."""
 
+    def attributes(self) -> Any:
+        """Return attributes for each of the `seeds`, a Var (len(seeds), A), if the generator has attributes."""
+
     def sheet(self, *rows: Any) -> np.ndarray:
         """Arrange images in one picture, uint8 (H, W, C). Each row is a Var (N, C, H, W) in [-1, 1] or an array uint8
         (N, H, W, C)."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ganzoo.data.attributes import read_attributes
 from ganzoo.errors import DataError, OptionError, UnsupportedByModelError, format_count, reason
 from ganzoo.interfaces.metric import Metric
 from ganzoo.interfaces.translator import DirectTranslator
@@ -231,8 +232,9 @@ def generator_comparisons(
     `default_real_count` says). The real images are fitted to the size and channels of `data`.
 
     Samples of a class-conditional generator have the classes' frequencies in the data set. With `per_class`, there is a
-    comparison for each class instead, of as many samples. DataError if the classes are not the data set's domains,
-    UnsupportedByModelError if there are none.
+    comparison for each class instead, of as many samples. A generator with attributes gets those of random images of
+    the data set. DataError if the classes are not the data set's domains or the attributes are not the data set's,
+    UnsupportedByModelError for `per_class` without classes.
     """
     max_real = default_real_count(samples) if max_real is None else max_real
 
@@ -243,7 +245,8 @@ def generator_comparisons(
     if not classes:
         if per_class:
             raise UnsupportedByModelError("--per-class: the model has no classes.")
-        return [Comparison(GeneratorSource(generator, samples, seed), real())]
+        attributes = _attributes(dataset, data) if generator.attributes else None
+        return [Comparison(GeneratorSource(generator, samples, seed, attributes=attributes), real())]
     names = dataset.info.domains
     if len(names) != classes or names != data.domains:
         theirs, ours = ", ".join(names) or "none", ", ".join(data.domains) or f"{classes} classes"
@@ -256,6 +259,14 @@ def generator_comparisons(
     labels = dataset.labels()
     counts = np.bincount(labels[labels >= 0], minlength=classes)  # images that can't be read have the label -1
     return [Comparison(GeneratorSource(generator, samples, seed, counts / counts.sum()), real())]
+
+
+def _attributes(dataset: Dataset, data: DataInfo) -> np.ndarray | None:
+    """Return the attributes of every image. DataError if they are not those that the networks were built for."""
+    if dataset.info.attributes != data.attributes:
+        theirs, ours = (", ".join(each.attributes) or "none" for each in (dataset.info, data))
+        raise DataError(f"{dataset.info.name}: its attributes ({theirs}) differ from the model's ({ours}).")
+    return read_attributes(dataset)
 
 
 def translator_comparisons(

@@ -26,7 +26,7 @@ DEFAULT_MAX_IMAGES = 50_000  # default limit for the images of a data set, the u
 MIN_REAL = 1000  # default minimum of real images, if the data set has as many
 BATCH, BATCH_BYTES = 64, 2**28  # limits for the images decoded at once
 # Independent random number streams.
-LATENT_STREAM, REFERENCE_STREAM, SELECTION_STREAM, LABEL_STREAM = 21, 22, 23, 25
+LATENT_STREAM, REFERENCE_STREAM, SELECTION_STREAM, CONDITION_STREAM = 21, 22, 23, 25
 TRANSLATIONS_PER_SOURCE = 10  # Choi et al. 2020, appendix C
 SOURCES_AT_ONCE = 4  # sources translated at once
 
@@ -120,23 +120,32 @@ def _stacked(loading: Sequence[Any]) -> Iterator[np.ndarray]:
 
 class GeneratorSource(Source):
     """Images generated from random latents, without truncation. A style-based generator gets different noise for each
-    image. For a class-conditional generator, `frequencies` (classes,) are the probabilities of the classes."""
+    image. For a class-conditional generator, `frequencies` (classes,) are the probabilities of the classes. For a
+    generator with attributes, `attributes` (K, A) are rows that are equally likely."""
 
     def __init__(
-        self, generator: Any, count: int, seed: int, frequencies: np.ndarray | None = None, name: str = "random latents"
+        self,
+        generator: Any,
+        count: int,
+        seed: int,
+        frequencies: np.ndarray | None = None,
+        name: str = "random latents",
+        attributes: np.ndarray | None = None,
     ) -> None:
         from ganzoo.interfaces.networks import StyleGenerator
 
         self.generator, self.count, self.seed = generator, count, seed
-        self.frequencies, self.name = frequencies, name
+        self.frequencies, self.attributes, self.name = frequencies, attributes, name
         self._sampler = sampler.Sampler(generator)
         if isinstance(generator, StyleGenerator):
             from ganzoo.sampling.styles import StyleSampler
 
             self._sampler = StyleSampler(generator, noise="random")
 
-    def draw_labels(self, rng: np.random.Generator, count: int) -> np.ndarray | None:
-        """Draw labels, one-hot (count, classes); None if the generator has no classes."""
+    def draw_conditions(self, rng: np.random.Generator, count: int) -> np.ndarray | None:
+        """Draw labels, one-hot (count, classes), or attributes (count, A); None if the generator has neither."""
+        if self.attributes is not None:
+            return self.attributes[rng.integers(len(self.attributes), size=count)]
         if self.frequencies is None:
             return None
         classes = len(self.frequencies)
@@ -144,9 +153,9 @@ class GeneratorSource(Source):
 
     def batches(self) -> Iterator[np.ndarray]:
         rng = np.random.default_rng([self.seed, LATENT_STREAM])
-        labels = self.draw_labels(np.random.default_rng([self.seed, LABEL_STREAM]), self.count)
+        drawn = self.draw_conditions(np.random.default_rng([self.seed, CONDITION_STREAM]), self.count)
         latents = (rng.standard_normal(self.generator.latent, "f4") for _ in range(self.count))
-        codes = (z if labels is None else np.concatenate([z, labels[index]]) for index, z in enumerate(latents))
+        codes = (z if drawn is None else np.concatenate([z, drawn[index]]) for index, z in enumerate(latents))
         images = self._sampler.stream((code, (self.seed, index)) for index, code in enumerate(codes))
         while batch := list(islice(images, sampler.chunk_size(self.generator))):
             yield np.stack(batch)

@@ -159,9 +159,9 @@ class PathLength(Metric):
             count = min(chunk, source.count - start)
             z = rng.standard_normal((2, count, source.generator.latent), "f4")
             t = rng.random((count, 1))
-            labels = source.draw_labels(rng, count)
-            ends = path.ends(z, labels)
-            first, second = path.image_pairs(ends, labels, t if self.sampling == "full" else 0 * t)
+            conditions = source.draw_conditions(rng, count)
+            ends = path.ends(z, conditions)
+            first, second = path.image_pairs(ends, conditions, t if self.sampling == "full" else 0 * t)
             found.append(evaluation.perceptual.distances(first, second).astype(np.float64) / EPS**2)
         return {self.name: trimmed_mean(np.concatenate(found))}
 
@@ -178,7 +178,8 @@ def trimmed_mean(lengths: np.ndarray) -> float:
 
 
 class _Path:
-    """Generates images on paths between pairs of latents. Both ends of a path have the same class, if there are any."""
+    """Generates images on paths between pairs of latents. Both ends of a path have the same class or
+    attributes, if there are any."""
 
     def __init__(self, generator: Any, space: str) -> None:
         from ganzoo.interfaces.networks import StyleGenerator
@@ -189,29 +190,29 @@ class _Path:
         self.style_based = isinstance(generator, StyleGenerator)
         self.sampler = StyleSampler(generator, space=space) if self.style_based else Sampler(generator)
 
-    def ends(self, z: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    def ends(self, z: np.ndarray, conditions: np.ndarray | None) -> np.ndarray:
         """Return the endpoints (2, N, length), in z or w, of the paths between latents z (2, N, latent)."""
         import numpy as np
 
-        return np.stack([self.sampler.split(self.sampler.code(each, labels))[0] for each in z])
+        return np.stack([self.sampler.split(self.sampler.code(each, conditions))[0] for each in z])
 
-    def image_pairs(self, ends: np.ndarray, labels: np.ndarray | None, t: np.ndarray) -> tuple[Any, Any]:
+    def image_pairs(self, ends: np.ndarray, conditions: np.ndarray | None, t: np.ndarray) -> tuple[Any, Any]:
         """Return two Vars (N, C, H, W): the images at the positions t (N, 1) of the paths, and at t + EPS."""
         from ganzoo.sampling.latents import lerp, slerp
 
         interpolate: Any = slerp if self.space == "z" else lerp
         vectors = [interpolate(*ends.astype("f8"), position).astype("f4") for position in (t, t + EPS)]
-        first, second = (self._generate(each, labels) for each in vectors)
+        first, second = (self._generate(each, conditions) for each in vectors)
         return first, second
 
-    def _generate(self, vectors: np.ndarray, labels: np.ndarray | None) -> Any:
+    def _generate(self, vectors: np.ndarray, conditions: np.ndarray | None) -> Any:
         import numpy as np
 
         from ganzoo.backend import jittor, run_pending
         from ganzoo.interfaces.noise import constant_noise
 
         jt = jittor()
-        inputs = self.sampler.inputs(vectors if labels is None else np.concatenate([vectors, labels], 1))
+        inputs = self.sampler.inputs(vectors if conditions is None else np.concatenate([vectors, conditions], 1))
         with jt.no_grad():
             if self.style_based:
                 network = self.generator

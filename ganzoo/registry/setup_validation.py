@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from ganzoo.backend import jittor
-from ganzoo.errors import PluginError
+from ganzoo.errors import DataError, PluginError, format_count
+from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.model import Setup
 from ganzoo.interfaces.networks import Generator, Network
@@ -22,7 +23,7 @@ def check_setup(setup: Setup) -> None:
     networks = setup.networks
     for name, network in networks.items():
         _require(isinstance(network, Network), f"network {name!r} is not a subclass of ganzoo.Network.")
-        _check_attributes(name, network)
+        _check_containers(name, network)
     sampled: Any = setup.translator
     if sampled is None:
         sampled = networks.get(setup.generator)
@@ -35,6 +36,11 @@ def check_setup(setup: Setup) -> None:
         latent = getattr(sampled, "latent", None)
         _require(
             isinstance(latent, int) and latent > 0, f"the generator's `latent` is {latent!r}, not a positive integer."
+        )
+    if isinstance(sampled, Generator):
+        _require(
+            not (sampled.classes and sampled.attributes),
+            f"the generator has {sampled.classes} classes and {sampled.attributes} attributes, but can't have both.",
         )
     for name, optimizer in setup.optimizers.items():
         _require(name in networks, f"there is an optimizer for {name!r}, but no such network.")
@@ -54,6 +60,19 @@ def check_setup(setup: Setup) -> None:
     _check_phases(setup)
 
 
+def attribute_count(setup: Setup) -> int:
+    """Return the number of attributes of the network to sample, 0 if it has none."""
+    return int(getattr(setup.networks.get(setup.generator), "attributes", 0))
+
+
+def check_attributes(setup: Setup, data: DataInfo) -> None:
+    """Raise DataError unless the data has as many attributes as the network to sample takes, if it takes any."""
+    count, names = attribute_count(setup), data.attributes
+    if count and count != len(names):
+        found = f"{format_count(len(names), 'attribute')} ({', '.join(names)})" if names else "no attributes"
+        raise DataError(f"{data.name}: its images have {found}, but the generator takes {count}.")
+
+
 def _check_directions(translator: DirectTranslator) -> None:
     directions = getattr(translator, "directions", ())
     _require(bool(directions), "the translator has no `directions`, pairs (source, target) of domains.")
@@ -62,7 +81,7 @@ def _check_directions(translator: DirectTranslator) -> None:
         _require(valid, f"the direction {each!r} of the translator is not a pair of domains, such as (0, 1).")
 
 
-def _check_attributes(name: str, network: Network) -> None:
+def _check_containers(name: str, network: Network) -> None:
     """Raise PluginError if layers or weights are in a plain list or dict, where Jittor doesn't find them: it would
     neither train them nor switch them to inference mode."""
     jt = jittor()

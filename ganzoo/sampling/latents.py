@@ -7,12 +7,21 @@ from typing import Any
 
 import numpy as np
 
+ROW_STREAM = 15  # of random numbers that choose attributes
+
 
 def from_seeds(seeds: Sequence[int], length: int) -> np.ndarray:
     """Return a standard normal latent for each seed, (len(seeds), length), independent of the machine and of the other
     seeds."""
     drawn = [np.random.default_rng(seed).standard_normal(length, dtype=np.float32) for seed in seeds]
     return np.stack(drawn)
+
+
+def attributes_from_seeds(seeds: Sequence[int], rows: np.ndarray) -> np.ndarray:
+    """Return the attributes of an image for each seed, (len(seeds), A): each seed chooses one of the rows (K, A),
+    independently of the other seeds."""
+    chosen = [np.random.default_rng([seed, ROW_STREAM]).integers(len(rows)) for seed in seeds]
+    return rows[chosen]
 
 
 def class_names(classes: int, domains: Sequence[str]) -> list[str]:

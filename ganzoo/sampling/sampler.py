@@ -17,31 +17,34 @@ Key = tuple[int, ...]  # determines the noise of an image: its seed and, in a vi
 
 
 class Sampler:
-    """Generates images from codes. The code of an image is a vector, here the latent z (latent,), followed by the label
-    (classes,) if the generator is class-conditional.
+    """Generates images from codes. The code of an image is a vector, here the latent z (latent,), followed by its
+    condition if the generator is conditional: the label (classes,) or the attributes (A,).
 
-    An image depends only on its code and key, not on the other images in its chunk.
+    An image depends only on its code and key, not on the other images in its chunk. `attributes` are rows (K, A) from
+    which seeds choose, if the generator has attributes.
     """
 
     space = "z"
 
-    def __init__(self, generator: Any) -> None:
-        self.generator = generator
+    def __init__(self, generator: Any, attributes: np.ndarray | None = None) -> None:
+        self.generator, self.attributes = generator, attributes
         self.classes: int = generator.classes
+        self.condition_width = condition_width(generator)
 
-    def code(self, z: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """Return the codes of latents z (N, latent) and labels (N, classes), between which walks interpolate."""
-        return self._join(z, labels)
+    def code(self, z: np.ndarray, conditions: np.ndarray | None = None) -> np.ndarray:
+        """Return the codes of latents z (N, latent) and labels (N, classes) or attributes (N, A), between which walks
+        interpolate."""
+        return self._join(z, conditions)
 
-    def _join(self, vectors: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        """Append the labels to vectors (N, length)."""
-        if labels is None and self.classes:
-            raise ValueError("a class-conditional generator needs labels")
-        return vectors if labels is None else np.concatenate([vectors, labels], -1)
+    def _join(self, vectors: np.ndarray, conditions: np.ndarray | None) -> np.ndarray:
+        """Append the conditions to vectors (N, length)."""
+        if conditions is None and self.condition_width:
+            raise ValueError(f"a conditional generator needs {'labels' if self.classes else 'attributes'}")
+        return vectors if conditions is None else np.concatenate([vectors, conditions], -1)
 
     def split(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Split codes (..., length) into their vectors and labels (..., classes)."""
-        length = codes.shape[-1] - self.classes
+        """Split codes (..., length) into their vectors and conditions."""
+        length = codes.shape[-1] - self.condition_width
         return codes[..., :length], codes[..., length:]
 
     @property
@@ -51,18 +54,19 @@ class Sampler:
 
     def walk(self, codes: np.ndarray, steps: int, path: str) -> Iterator[np.ndarray]:
         """Yield a closed walk through codes (K, ..., length), `steps` points from each code to the next. Vectors are
-        interpolated on a path in `PATHS`, labels linearly."""
-        vectors, labels = self.split(codes)
+        interpolated on a path in `PATHS`, conditions linearly."""
+        vectors, conditions = self.split(codes)
         walk = loop(vectors, steps, PATHS[path], self.walk_centre)
-        if not self.classes:
+        if not self.condition_width:
             yield from walk
             return
-        for vector, label in zip(walk, loop(labels, steps, lerp)):
-            yield self._join(vector, label)
+        for vector, condition in zip(walk, loop(conditions, steps, lerp)):
+            yield self._join(vector, condition)
 
     def inputs(self, codes: np.ndarray) -> list[Any]:
-        """Return the inputs of the generator for codes (N, length), as Vars: latents and, if it has classes, labels."""
-        parts = self.split(codes) if self.classes else (codes,)
+        """Return the inputs of the generator for codes (N, length), as Vars: latents and, if it is conditional, labels
+        or attributes."""
+        parts = self.split(codes) if self.condition_width else (codes,)
         return [jittor().array(np.ascontiguousarray(part)) for part in parts]
 
     def generate_batch(self, codes: np.ndarray, keys: Sequence[Key]) -> np.ndarray:
@@ -78,6 +82,11 @@ class Sampler:
             run_pending()
 
 
+def condition_width(generator: Any) -> int:
+    """Return the length of what the generator gets besides a latent: the number of its classes or attributes."""
+    return int(generator.classes or generator.attributes)
+
+
 def chunk_size(generator: Any) -> int:
     """Return how many images to generate at once with this generator."""
     from ganzoo.interfaces.networks import StyleGenerator
@@ -87,16 +96,16 @@ def chunk_size(generator: Any) -> int:
     return min(MAX_CHUNK, max(1, MAX_PIXELS // max(generator.noise_sizes()) ** 2))
 
 
-def generate(generator: Any, z: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-    """Generate images uint8 (N, H, W, C) from latents (N, latent) and, if the generator has classes, labels
-    (N, classes), in chunks that fit in memory."""
-    return np.concatenate(list(stream(generator, z, labels)))
+def generate(generator: Any, z: np.ndarray, conditions: np.ndarray | None = None) -> np.ndarray:
+    """Generate images uint8 (N, H, W, C) from latents (N, latent) and, if the generator is conditional, labels
+    (N, classes) or attributes (N, A), in chunks that fit in memory."""
+    return np.concatenate(list(stream(generator, z, conditions)))
 
 
-def stream(generator: Any, z: np.ndarray, labels: np.ndarray | None = None) -> Iterator[np.ndarray]:
+def stream(generator: Any, z: np.ndarray, conditions: np.ndarray | None = None) -> Iterator[np.ndarray]:
     """Yield the images of `generate`, chunk by chunk."""
     sampler, count = Sampler(generator), chunk_size(generator)
-    codes = sampler.code(z, labels)
+    codes = sampler.code(z, conditions)
     for start in range(0, len(codes), count):
         yield sampler.generate_batch(codes[start : start + count], ())
     run_pending()

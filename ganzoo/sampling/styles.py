@@ -23,28 +23,35 @@ NOISE_SEED = 13
 class StyleSampler(Sampler):
     """Generates images with a StyleGenerator at its current resolution.
 
-    The code of an image is a latent z (latent,), or a w (width,) if `space` is 'w', followed by the label (classes,) if
-    the generator is class-conditional; or all its styles (layers, width). Codes z and w are truncated (appendix B): the
-    first `cutoff` layers (None: as many as the generator specifies) get mean + psi * (w - mean), with the mean of w
-    over all latents, of the image's class if there are classes. psi 1 means no truncation. `noise` is 'const' (the same
-    maps for every image), 'random' (drawn for each image from its key) or 'none'.
+    The code of an image is a latent z (latent,), or a w (width,) if `space` is 'w', followed by the label (classes,) or
+    the attributes (A,) if the generator is conditional; or all its styles (layers, width). Codes z and w are truncated
+    (appendix B): the first `cutoff` layers (None: as many as the generator specifies) get mean + psi * (w - mean), with
+    the mean of w over all latents, of the image's class if there are classes, or over the rows of `attributes`. psi 1
+    means no truncation. `noise` is 'const' (the same maps for every image), 'random' (drawn for each image from its
+    key) or 'none'.
     """
 
     def __init__(
-        self, generator: Any, psi: float = 1.0, cutoff: int | None = None, noise: str = "const", space: str = "z"
+        self,
+        generator: Any,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+        noise: str = "const",
+        space: str = "z",
+        attributes: np.ndarray | None = None,
     ) -> None:
-        super().__init__(generator)
+        super().__init__(generator, attributes)
         self.psi, self.noise, self.space = psi, noise, space
         layers = generator.style_layers()
         limit = generator.truncation_layers if cutoff is None else cutoff
         self.cutoff = layers if limit is None else min(limit, layers)
         self._constant_noise: dict[int, list[Any]] = {}
 
-    def code(self, z: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """Return the codes of latents z (N, latent) and labels (N, classes), with the untruncated w in place of z if
-        `space` is 'w'."""
-        codes = self._join(z, labels)
-        return self._join(self.map(codes), labels) if self.space == "w" else codes
+    def code(self, z: np.ndarray, conditions: np.ndarray | None = None) -> np.ndarray:
+        """Return the codes of latents z (N, latent) and labels (N, classes) or attributes (N, A), with the untruncated
+        w in place of z if `space` is 'w'."""
+        codes = self._join(z, conditions)
+        return self._join(self.map(codes), conditions) if self.space == "w" else codes
 
     @property
     def walk_centre(self) -> Any:
@@ -52,7 +59,7 @@ class StyleSampler(Sampler):
         return self.means.mean(0) if self.space == "w" else 0.0
 
     def map(self, codes: np.ndarray) -> np.ndarray:
-        """Map latents z, each followed by its label if there are classes, (N, length), to w (N, width)."""
+        """Map latents z, each followed by its label or attributes if there are any, (N, length), to w (N, width)."""
         with jittor().no_grad():
             w: np.ndarray = self.generator.map(*self.inputs(codes)).numpy()
         return w
@@ -60,29 +67,33 @@ class StyleSampler(Sampler):
     @cached_property
     def means(self) -> np.ndarray:
         """The mean of w, float64 (1, width), or of each class, (classes, width): the generator's running average if it
-        has no classes, or the mean over 10,240 fixed latents."""
-        if self.generator.w_average is not None and not self.classes:
+        is not conditional, or the mean over 10,240 fixed latents, to which the rows of attributes are dealt out."""
+        if self.generator.w_average is not None and not self.condition_width:
             return self.generator.w_average.numpy().astype(np.float64)[None]
-        labels: list[np.ndarray | None] = list(np.eye(self.classes, dtype=np.float32)) if self.classes else [None]
-        return np.stack([self._mean(label) for label in labels])
+        if self.classes:
+            return np.stack([self._mean(label[None]) for label in np.eye(self.classes, dtype=np.float32)])
+        return self._mean(self.attributes)[None]
 
-    def _mean(self, label: np.ndarray | None) -> np.ndarray:
-        rng = np.random.default_rng(MEAN_SEED)
-        batches = (rng.standard_normal((MEAN_BATCH, self.generator.latent), "f4") for _ in range(MEAN_BATCHES))
-        labels = None if label is None else np.repeat(label[None], MEAN_BATCH, 0)
-        return np.mean([self.map(self._join(z, labels)).mean(0, dtype=np.float64) for z in batches], 0)
+    def _mean(self, conditions: np.ndarray | None) -> np.ndarray:
+        """Return the mean of w over latents, to which the rows of `conditions` are dealt out in turn."""
+        rng, means = np.random.default_rng(MEAN_SEED), []
+        for start in range(0, MEAN_BATCHES * MEAN_BATCH, MEAN_BATCH):
+            z, turns = rng.standard_normal((MEAN_BATCH, self.generator.latent), "f4"), np.arange(MEAN_BATCH) + start
+            rows = None if conditions is None else conditions[turns % len(conditions)]
+            means.append(self.map(self._join(z, rows)).mean(0, dtype=np.float64))
+        return np.mean(means, 0)
 
     def styles(self, codes: np.ndarray) -> np.ndarray:
         """Return the truncated styles (N, layers, width) of codes z or w (N, length). Codes that are styles already are
         returned unchanged."""
         if codes.ndim == 3:
             return codes
-        vectors, labels = self.split(codes)
+        vectors, conditions = self.split(codes)
         w = vectors if self.space == "w" else self.map(codes)
         layers = self.generator.style_layers()
         styles = np.repeat(w[:, None], layers, 1)
         if self.psi != 1 and self.cutoff:
-            mean = labels @ self.means if self.classes else self.means
+            mean = conditions @ self.means if self.classes else self.means
             styles[:, : self.cutoff] = (mean + self.psi * (w - mean))[:, None]
         return styles
 

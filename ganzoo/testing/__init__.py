@@ -1,4 +1,5 @@
-"""The contract test, which checks everything that ganzoo expects of a model, with tiny synthetic data.
+"""The contract tests. `check_model` checks everything that ganzoo expects of a model, with tiny synthetic data;
+`check_dataset` checks a data set.
 
     from ganzoo.testing import check_model
     from my_package import MyGAN
@@ -23,6 +24,7 @@ from ganzoo.interfaces.model import Model
 from ganzoo.interfaces.options import Options, resolve
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry.validation import checked_name
+from ganzoo.testing.dataset import check_dataset as check_dataset
 from ganzoo.testing.lazy_import import check_lazy_import
 from ganzoo.testing.requirement import BATCH, IMAGES, require
 from ganzoo.testing.sampling import check_checkpoint, check_generator, check_sheets, check_translator, classes_of
@@ -36,12 +38,13 @@ def check_model(
     size: int = 16,
     channels: tuple[int, ...] = (1, 3),
     domains: tuple[str, ...] = ("a", "b"),
+    attributes: tuple[str, ...] = (),
 ) -> None:
     """Check everything that ganzoo expects of `model`. AssertionError if a check fails.
 
     `options` are the model's own, by name: choose the smallest networks and images, so that the test takes seconds. The
     synthetic images have `size` px (unless the model asks for another size), each number of channels in `channels` in
-    turn, and labels from `domains`.
+    turn, labels from `domains`, and random `attributes` of these names.
     """
     check_declaration(model)
     chosen = check_options(model, options or {})
@@ -50,12 +53,12 @@ def check_model(
         backend.start()
     for count in channels:
         images = -(-IMAGES // max(len(domains), 1)) * max(len(domains), 1)  # equally many of each domain
-        data = DataInfo("synthetic", images, size, count, domains)
+        data = DataInfo("synthetic", images, size, count, domains, attributes=attributes)
         data = dataclasses.replace(data, size=model.image_size(chosen, data))
         chosen = check_resolve_options(model, chosen, data)
         train = resolve(TrainOptions, {"batch": BATCH}, model.defaults)
         setup = model.build(chosen, data, train)
-        check_setup(setup)
+        check_setup(setup, data)
         require(
             model.is_conditional(chosen) or (setup.translator is None and not classes_of(setup)),
             "a model with a translator or with classes needs `conditional = True`, or an option `conditional`.",

@@ -34,10 +34,13 @@ def classes_of(setup: Setup) -> int:
 
 
 def _images(generator: Any, z: np.ndarray, label: int = 0) -> np.ndarray:
-    """Generate images from latents, all of one class if there are classes."""
+    """Generate images from latents, all of one class if there are classes, or with all attributes equal to `label` if
+    there are attributes."""
     jt, inputs = backend.jittor(), [z]
     if generator.classes:
         inputs.append(one_hot(np.full(len(z), label), generator.classes))
+    elif generator.attributes:
+        inputs.append(np.full((len(z), generator.attributes), label, np.float32))
     with jt.no_grad():
         images: np.ndarray = generator(*map(jt.array, inputs)).numpy()
     return images
@@ -74,7 +77,9 @@ def check_generator(state: TrainState, data: DataInfo) -> None:
             generator.classes == len(data.domains),
             f"the generator has {generator.classes} classes, but the data has {len(data.domains)} domains.",
         )
-        require(not np.array_equal(three, _images(generator, z, 1)), "two classes give the same images.")
+    if generator.classes or generator.attributes:
+        what = "classes" if generator.classes else "values of the attributes"
+        require(not np.array_equal(three, _images(generator, z, 1)), f"two {what} give the same images.")
 
 
 def check_translator(state: TrainState, data: DataInfo) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ganzoo import backend
-from ganzoo.errors import PluginError, RunError
+from ganzoo.data.attributes import sample_attributes
+from ganzoo.errors import DataError, PluginError, RunError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.model import Model, Setup
@@ -41,14 +42,20 @@ class SyntheticDataset(Dataset):
     def names(self) -> list[str]:
         return [str(index // max(len(self.info.domains), 1)) for index in range(len(self))]
 
+    def attributes(self) -> np.ndarray:
+        shape = len(self), len(self.info.attributes)
+        return np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
 
-def check_setup(setup: Setup) -> None:
-    """Check that the networks, optimizers, phases and EMA decays that `build` returns are consistent."""
+
+def check_setup(setup: Setup, data: DataInfo) -> None:
+    """Check that the networks, optimizers, phases and EMA decays that `build` returns are consistent, and that the
+    generator takes the attributes of the data."""
     from ganzoo.registry import setup_validation
 
     try:
         setup_validation.check_setup(setup)
-    except PluginError as error:
+        setup_validation.check_attributes(setup, data)
+    except (DataError, PluginError) as error:
         raise AssertionError(str(error)) from error
 
 
@@ -87,7 +94,8 @@ def check_training(model: Model, options: Options, data: DataInfo, dataset: Data
     state."""
     from ganzoo.training.state import TrainState
 
-    state = TrainState(model, options, data, resolve(TrainOptions, {"batch": BATCH}, model.defaults))
+    train = resolve(TrainOptions, {"batch": BATCH}, model.defaults)
+    state = TrainState(model, options, data, train, attributes=sample_attributes(dataset))
     _check_stages(state, data, dataset)
     return state
 

@@ -14,6 +14,7 @@ from ganzoo.errors import format_count
 from ganzoo.interfaces.loss import Batch
 from ganzoo.interfaces.options import options_by_name
 from ganzoo.interfaces.progress import Progress
+from ganzoo.registry.setup_validation import check_attributes
 from ganzoo.training.augmentation.augmenter import check_augmentable, has_discriminator
 from ganzoo.training.plan import Plan
 from ganzoo.training.step import check_micro_batches, micro_batch_limit, micro_batch_sizes
@@ -37,7 +38,8 @@ def describe_plan(plan: Plan) -> Iterator[str]:
             yield f"    {option.flag:<22} {'-' if value in (None, '') else value}"
     info = plan.dataset.info
     domains = f", domains {', '.join(info.domains)}" if info.domains else ""
-    kind = f"{info.size} px, {format_count(info.channels, 'channel')}{domains}"
+    attributes = f", attributes {', '.join(info.attributes)}" if info.attributes else ""
+    kind = f"{info.size} px, {format_count(info.channels, 'channel')}{domains}{attributes}"
     yield f"data     {info.name}: {format_count(info.count, 'image')} of {kind}"
     if isinstance(plan.dataset, DescribedDataset):
         yield "         not prepared yet: training will prepare it first; the number of images may differ"
@@ -66,6 +68,7 @@ def _networks(plan: Plan) -> Iterator[str]:
     setup = plan.model.build(plan.options, plan.data, plan.train)
     check_micro_batches(setup.networks, plan.schedule.stages, plan.train.micro_batch)
     check_augmentable(plan.train, setup.networks)
+    check_attributes(setup, plan.data)
     numbers = 0  # weights, gradients, and the optimizers' states
     for name, network in setup.networks.items():
         optimizer = setup.optimizers.get(name)
@@ -103,6 +106,9 @@ def _activations(plan: Plan, setup: Any) -> float:
         batch = dataclasses.replace(batch, references=(images, images), targets=labels)
     if config.by_domain:
         batch = dataclasses.replace(batch, domains=(images,) * len(plan.data.domains))
+    if plan.data.attributes:
+        rows = jt.zeros((count, len(plan.data.attributes))).stop_grad()
+        batch = dataclasses.replace(batch, attributes=rows, domain_attributes=(rows,) * len(batch.domains))
     outputs = [0]
     for network in setup.networks.values():
         network.train()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ganzoo import distributed
 from ganzoo.checkpoints.description import RunDescription
+from ganzoo.data.attributes import read_attributes, sample_attributes
 from ganzoo.data.catalog import describe_data, open_data, path_of
 from ganzoo.data.order import make_order
 from ganzoo.errors import OptionError
@@ -55,7 +56,8 @@ class Plan:
         """Return the state before the first step, with random weights. Needs a started Jittor."""
         from ganzoo.training.state import TrainState
 
-        return TrainState(self.model, self.options, self.data, self.train, self.schedule)
+        rows = sample_attributes(self.dataset)
+        return TrainState(self.model, self.options, self.data, self.train, self.schedule, rows)
 
     def with_next_seed(self) -> Plan:
         """Return a copy of the plan with another seed."""
@@ -88,6 +90,7 @@ def make_plan(
             "Give a folder with a subfolder of images for each."
         )
     make_order(dataset, model.loader_config(options), 0, False)  # raises if the data set doesn't allow it
+    read_attributes(dataset)  # raises if they are invalid
     dataset.validation()  # raises if the validation images don't fit
     metric_tracker = None
     schedule = Schedule(model.stages(options, train_options, data))

@@ -110,7 +110,6 @@ def compile_later_stages(run: RunDescription, progress: Progress) -> None:
 
     from ganzoo import backend
     from ganzoo.data.loader import ImageBatch
-    from ganzoo.interfaces.loss import one_hot
     from ganzoo.registry import plugins
     from ganzoo.sampling import latents, sampler
 
@@ -137,12 +136,16 @@ def compile_later_stages(run: RunDescription, progress: Progress) -> None:
             images = dataclasses.replace(images, references=np.stack([pixels, pixels]), targets=labels)
         if config.by_domain:
             images = dataclasses.replace(images, domains=np.stack([pixels] * len(data.domains)))
+        if data.attributes:
+            rows = np.zeros((len(labels), len(data.attributes)), np.float32)
+            by_domain = np.stack([rows] * len(data.domains)) if config.by_domain else None
+            images = dataclasses.replace(images, attributes=rows, domain_attributes=by_domain)
         what = f"{stage.size} px{', fading in' if state.upcoming().fading else ''}, in advance"
         with backend.show_compilation(what):
             Step(state, train.seed, count if micro_batches > 1 else None, lambda phase, terms, finite: None)(images)
             generator = state.ema.network(state.setup.generator)
-            classes = one_hot(np.zeros(IMAGES, int), generator.classes) if generator.classes else None
-            sampler.generate(generator, latents.from_seeds(range(IMAGES), generator.latent), classes)
+            z, width = latents.from_seeds(range(IMAGES), generator.latent), sampler.condition_width(generator)
+            sampler.generate(generator, z, np.zeros((IMAGES, width), np.float32) if width else None)
             backend.wait()
 
 

@@ -112,10 +112,13 @@ def load_newest(run: Run) -> checkpoint.Checkpoint | None:
 
 
 def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Run) -> list[str]:
-    """Load a checkpoint into the state. If it does not fit because options were changed, raise OptionError, which names
-    them; if it does not fit for another reason, raise CheckpointError. Return the lines of `TrainState.load`."""
+    """Load a checkpoint into the state. If it does not fit because options or the data's attributes were changed, raise
+    OptionError, which names them; if it does not fit for another reason, raise CheckpointError. Return the lines of
+    `TrainState.load`."""
     if saved.run.model != plan.model.name:
         raise CheckpointError(f"{saved.path}: a checkpoint of model {saved.run.model!r}, not {plan.model.name!r}.")
+    if state.attributes is not None or checkpoint.ATTRIBUTES in saved.tensors:
+        _check_attributes(saved, plan)
     try:
         return state.load(saved.tensors, saved.metadata)
     except CheckpointError as error:
@@ -126,6 +129,16 @@ def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Ru
                 "start a new run."
             ) from error
         raise CheckpointError(f"{saved.path}: {error}") from error
+
+
+def _check_attributes(saved: checkpoint.Checkpoint, plan: Plan) -> None:
+    """Raise OptionError if the data has other attributes than the checkpoint's networks were built for."""
+    former, now = (", ".join(data.attributes) or "none" for data in (saved.data, plan.data))
+    if saved.data.attributes != plan.data.attributes:
+        raise OptionError(
+            f"--data {plan.train.data}: the run was trained on the attributes {former}, but the data has {now}. Its "
+            "networks support only the former."
+        )
 
 
 def check_restorable(plan: Plan, run: Run) -> None:

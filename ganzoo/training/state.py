@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo import backend
-from ganzoo.checkpoints.checkpoint import with_prefix
+from ganzoo.checkpoints.checkpoint import ATTRIBUTES, attribute_rows, with_prefix
 from ganzoo.checkpoints.description import SchedulePosition, StateMetadata
 from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.interfaces.dataset import DataInfo
@@ -18,7 +18,7 @@ from ganzoo.interfaces.options import Options
 from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.stages import Schedule, StagePosition
 from ganzoo.interfaces.train_options import TrainOptions
-from ganzoo.registry.setup_validation import check_setup
+from ganzoo.registry.setup_validation import attribute_count, check_attributes, check_setup
 from ganzoo.training import due
 from ganzoo.training.augmentation.augmenter import Augmenter
 from ganzoo.training.ema import EMA
@@ -29,9 +29,16 @@ class TrainState:
     """Networks, optimizers, EMA and progress of one run."""
 
     def __init__(
-        self, model: Model, options: Options, data: DataInfo, train: TrainOptions, schedule: Schedule | None = None
+        self,
+        model: Model,
+        options: Options,
+        data: DataInfo,
+        train: TrainOptions,
+        schedule: Schedule | None = None,
+        attributes: np.ndarray | None = None,
     ) -> None:
-        """`schedule` contains the model's stages (None: computed from the options)."""
+        """`schedule` contains the model's stages (None: computed from the options). `attributes` are those of some
+        training images (K, A), for sampling."""
         self.model, self.options, self.data = model, options, data
         self.schedule = schedule or Schedule(model.stages(options, train, data))
         self.progress = Progress(goal=due.total_images(train))
@@ -41,7 +48,9 @@ class TrainState:
             backend.seed(train.seed, 0)
             self.setup: Setup = model.build(options, data, train)
             check_setup(self.setup)
+            check_attributes(self.setup, data)
             copy = model.build(options, data, train)  # for the EMA
+        self.attributes = attributes if attribute_count(self.setup) else None
         self.augmenter = None if train.augment == "none" else Augmenter(train, data)
         self.optimizers = {
             name: NetworkOptimizer(self.setup.networks[name], settings)
@@ -110,7 +119,8 @@ class TrainState:
             network.grow(position.stage.size, position.alpha)
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Return all arrays of the state by name: 'net/...', 'ema/...', and 'adam/...' or the like."""
+        """Return all arrays of the state by name: 'net/...', 'ema/...', 'adam/...' or the like, and 'data/attributes'
+        if the generator has attributes."""
         return dict(self.arrays())
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
@@ -119,6 +129,8 @@ class TrainState:
         groups += [(f"ema/{name}", self.ema.copies[name].state()) for name in self.setup.ema]
         groups += [(f"{each.name}/{name}", each.state()) for name, each in self.optimizers.items()]
         yield from ((f"{prefix}/{key}", var.numpy()) for prefix, state in groups for key, var in state.items())
+        if self.attributes is not None:
+            yield ATTRIBUTES, self.attributes
 
     def metadata(self) -> StateMetadata:
         """Return everything in the state except the arrays."""
@@ -162,6 +174,8 @@ class TrainState:
                 fresh = [f"{slot}/{key}" for slot in optimizer.slots for key in missing[name]]
                 values = _fill_missing(optimizer.state(), fresh, with_prefix(tensors, f"{optimizer.name}/{name}/"))
                 optimizer.load_state(values, {**dict.fromkeys(missing[name], 0), **steps})
+            if count := attribute_count(self.setup):
+                self.attributes = attribute_rows(tensors, count)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"the checkpoint's description is damaged ({error!r}).") from error
         if metadata.ada and self.augmenter and self.augmenter.controller:

@@ -35,9 +35,25 @@ def to_device(
     references = () if batch.references is None else tuple(from_images(images) for images in batch.references)
     domains = () if batch.domains is None else tuple(from_images(images) for images in batch.domains)
     images = domains[0] if domains else from_images(batch.images)
+    attributes = None if batch.attributes is None else _constant_rows(batch.attributes)
+    domain_attributes = () if batch.domain_attributes is None else tuple(map(_constant_rows, batch.domain_attributes))
     return Batch(
-        images, batch.labels, rng, references, batch.targets, micro_batches, offset, global_size, domains=domains
+        images,
+        batch.labels,
+        rng,
+        references,
+        batch.targets,
+        micro_batches,
+        offset,
+        global_size,
+        domains,
+        attributes,
+        domain_attributes,
     )
+
+
+def _constant_rows(rows: np.ndarray) -> Any:
+    return backend.jittor().array(rows).stop_grad()
 
 
 def split_batch(batch: ImageBatch, micro_batch: int | None) -> list[ImageBatch]:

@@ -20,7 +20,7 @@ class GANLoss(Loss):
         self.generator, self.discriminator = generator, discriminator
 
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
-        labels = batch.conditions(self.generator.classes)
+        labels = batch.conditions(self.generator)
         if phase.name == "generator":
             fakes = self.generator(batch.latents(self.generator.latent), *labels)
             batch.cache["fakes"] = fakes.detach()

@@ -24,7 +24,7 @@ class LSGANLoss(Loss):
             self.phases = (DISCRIMINATOR, GENERATOR)
 
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
-        labels = batch.conditions(self.generator.classes)
+        labels = batch.conditions(self.generator)
         if phase is GENERATOR:
             fakes = self.generator(batch.latents(self.generator.latent), *labels)
             batch.cache["fakes"] = fakes.detach()

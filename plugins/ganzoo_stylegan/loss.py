@@ -38,7 +38,7 @@ class StyleGANLoss(Loss):
         self.phases = (Phase("discriminator", ("discriminator",)), *lazy, Phase("generator", ("generator",)))
 
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
-        labels = batch.conditions(self.generator.classes)
+        labels = batch.conditions(self.generator)
         if phase.name == "generator":
             scores = self.discriminator(self.fakes(batch), *labels)
             adversarial = -scores.mean() if self.options.loss == "wgan-gp" else binary_cross_entropy(scores, real=True)
@@ -80,7 +80,7 @@ class StyleGANLoss(Loss):
         """Return a w for each layer. With mixing, a random layer and all later ones get the w of a second latent
         (Karras et al. 2019, section 3.1)."""
         layers = self.generator.style_layers()
-        labels = batch.conditions(self.generator.classes)
+        labels = batch.conditions(self.generator)
         w = self.generator.map(batch.latents(self.generator.latent), *labels)
         if not self.options.mixing:
             return [w] * layers

@@ -291,3 +291,21 @@ while True:
     images += 1
     writer.save(folder / checkpoint.file_name(images), [("w", np.full(1_000_000, images, np.float32))], *description)
 """
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        None,
+        np.zeros((3, 1), np.float32),
+        np.zeros((0, 2), np.float32),
+        np.zeros((3, 2)),
+        np.zeros((), np.float32),
+        np.full((3, 2), np.inf, np.float32),
+    ],
+    ids=["missing", "width", "empty", "dtype", "number", "infinite"],
+)
+def test_damaged_attributes_are_refused(rows):
+    tensors = {} if rows is None else {checkpoint.ATTRIBUTES: rows}
+    with pytest.raises(CheckpointError, match=r"the checkpoint has no attributes|not rows of 2 finite numbers"):
+        checkpoint.attribute_rows(tensors, 2)

@@ -37,6 +37,13 @@ def test_a_complete_description_is_read_and_written_unchanged():
     )
 
 
+def test_the_names_of_attributes_are_stored_if_there_are_any():
+    entries = {**RUN, "data": {**DATA, "attributes": ["smiling", "age\n"]}}
+    data = RunDescription.from_json(entries).data
+    assert data.attributes == ("smiling", "age\\n")
+    assert RunDescription.from_json(RunDescription.from_json(entries).to_json()).data == data
+
+
 def test_a_description_cannot_be_changed():
     run, state = parse_descriptions({**RUN, **STATE})
     for each in (run, state):
@@ -87,6 +94,7 @@ def test_names_in_a_checkpoint_cannot_control_the_terminal():
         *(("data", {**DATA, "channels": channels}) for channels in (0, 2, 4, "3")),
         *(("data", {**DATA, "count": count}) for count in (-1, 1.5)),
         *(("data", {**DATA, "domains": names}) for names in (None, 3, "ab", [3], ["a"] * 1001)),
+        *(("data", {**DATA, "attributes": names}) for names in (None, 3, "ab", [3], ["a"] * 1001)),
         *(("progress", {**PROGRESS, "images": images}) for images in (None, "8", -1, 1.5)),
         *(("moment", value) for value in (None, [], {}, {**POSITION, "more": 1}, {**POSITION, "index": -1})),
         *(("moment", {**POSITION, "size": size}) for size in (None, "8", 10**9)),

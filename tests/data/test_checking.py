@@ -9,6 +9,7 @@ import pytest
 from ganzoo.data.checking import check_dataset
 from ganzoo.data.storage import open_path
 from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
+from tests.support.shades import Shades
 
 
 def test_sizes_domains_and_bad_files_are_counted(tmp_path: Path) -> None:
@@ -55,3 +56,8 @@ def test_an_interruption_does_not_wait_for_the_rest() -> None:
     with pytest.raises(KeyboardInterrupt):
         check_dataset(Interrupted(200))
     assert len(loaded) < 100
+
+
+def test_attributes_are_named_with_their_ranges() -> None:
+    lines = list(check_dataset(Shades()).lines())
+    assert lines[2:4] == ["    attribute bright: 0 to 0.705882", "    attribute age: 1 to 10"]

@@ -15,8 +15,9 @@ from ganzoo.data.images import crop_and_resize
 from ganzoo.data.loader import ImageBatch, Loader
 from ganzoo.data.storage import open_path
 from ganzoo.errors import DataError
-from ganzoo.interfaces.dataset import DataInfo, Dataset
+from ganzoo.interfaces.dataset import DataInfo, Dataset, LoaderConfig
 from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
+from tests.support.shades import Shades
 
 few_examples = settings(max_examples=40, deadline=None)  # each example starts threads
 lengths = st.integers(1, 30)
@@ -237,3 +238,64 @@ def test_cached_images_are_read_once_and_the_others_each_epoch(length: int, seed
     assert all(reads >= 3 for reads in dataset.reads if reads > 1)
     expected, _ = take(make_loader(NumberedDataset(length), length, seed), 3 * length)
     np.testing.assert_array_equal(images, expected)
+
+
+def _attributes_match(batch: ImageBatch) -> bool:
+    """Whether each image has its own attributes: as `Shades` has them, the second is the index plus 1."""
+    images, attributes = (batch.images, batch.attributes) if batch.domains is None else (batch.domains, None)
+    attributes = batch.domain_attributes if attributes is None else attributes
+    assert attributes is not None
+    return bool(np.array_equal(images[..., 0, 0, 0] // 20, attributes[..., 1] - 1))
+
+
+@few_examples
+@given(st.integers(2, 12), st.sets(st.integers(0, 11), max_size=4), batches, seeds, st.integers(0, 40))
+def test_attributes_follow_their_images(length: int, bad: set[int], batch: int, seed: int, position: int) -> None:
+    bad = {index for index in bad if 2 * index < length}  # at most half of the images
+    loader = make_loader(Shades(count=length, unreadable=bad), batch, seed)
+    with stream(loader, position) as found:
+        first, second = next(found), next(found)
+    assert _attributes_match(first)
+    assert _attributes_match(second)
+    assert first.attributes is not None
+    assert first.attributes.shape == (batch, 2)
+    part = first.slice(1, 3)
+    assert part.attributes is not None
+    assert np.array_equal(part.attributes, first.attributes[1:3])
+
+
+@pytest.mark.parametrize("config", [{"per_domain": True}, {"paired": True}, {"balanced": True}, {"references": True}])
+def test_attributes_follow_their_images_in_every_order(config: dict[str, bool]) -> None:
+    class Named(Shades):
+        def names(self) -> list[str]:
+            return [str(index // 2) for index in range(len(self))]
+
+    loader = make_loader(Named(count=8, domains=("a", "b")), 3, config=LoaderConfig(**config))
+    with stream(loader, 5) as found:
+        batch = next(found)
+    assert _attributes_match(batch)
+    assert batch.attributes is not None
+    assert batch.attributes.shape == (3, 2)
+    if batch.domains is None:
+        assert batch.domain_attributes is None
+        return
+    assert batch.domain_attributes is not None
+    assert np.array_equal(batch.attributes, batch.domain_attributes[0])
+    assert np.array_equal(batch.slice(1, 3).domain_attributes, batch.domain_attributes[:, 1:3])
+
+
+def test_the_shares_of_two_processes_have_the_attributes_of_the_whole_batch() -> None:
+    with stream(make_loader(Shades(), 4)) as found:
+        whole = [next(found).attributes for _ in range(3)]
+    shares = []
+    for rank in (0, 1):
+        with stream(make_loader(Shades(), 2, stride=4), 2 * rank) as found:
+            shares.append([next(found).attributes for _ in range(3)])
+    assert all(np.array_equal(each, np.concatenate(parts)) for each, *parts in zip(whole, *shares))
+
+
+def test_a_data_set_without_attributes_gives_batches_without() -> None:
+    with stream(make_loader(NumberedDataset(5), 2)) as found:
+        batch = next(found)
+    assert batch.attributes is None
+    assert batch.slice(0, 1).domain_attributes is None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,13 +176,32 @@ def _batch(count: int, offset: int, size: int, seed: int) -> Batch:
 
 def test_the_conditions_of_a_batch_are_its_labels_as_one_hot_rows():
     batch = Batch(ganzoo.jt.zeros((3, 1, 2, 2)), np.array([2, 0, 1]), np.random.default_rng(0))
-    (labels,) = batch.conditions(3)
+    (labels,) = batch.conditions(_generator(classes=3))
     assert labels.numpy().tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
-    assert batch.conditions(3)[0] is labels
-    assert batch.conditions(0) == ()
+    assert batch.conditions(_generator(classes=3))[0] is labels
+    assert batch.conditions(_generator()) == ()
+
+
+def _generator(classes: int = 0, attributes: int = 0) -> Any:
+    return SimpleNamespace(classes=classes, attributes=attributes)
+
+
+def test_the_conditions_of_a_batch_for_a_generator_with_attributes_are_those_of_its_images():
+    attributes = ganzoo.jt.array(np.float32([[1, 2], [3, 4], [5, 6]]))
+    batch = Batch(ganzoo.jt.zeros((3, 1, 2, 2)), np.zeros(3, int), np.random.default_rng(0), attributes=attributes)
+    assert batch.conditions(_generator(attributes=2)) == (attributes,)
+    assert batch.conditions(_generator()) == ()
+
+
+@pytest.mark.parametrize("found", [None, 3])
+def test_a_generator_with_another_number_of_attributes_than_the_data_is_an_error(found):
+    attributes = None if found is None else ganzoo.jt.zeros((2, found))
+    batch = Batch(ganzoo.jt.zeros((2, 1, 2, 2)), np.zeros(2, int), np.random.default_rng(0), attributes=attributes)
+    with pytest.raises(ganzoo.GanzooError, match=f"takes 2 attributes, but the images have {found or 0}"):
+        batch.conditions(_generator(attributes=2))
 
 
 def test_a_label_that_is_no_class_is_an_error():
     batch = Batch(ganzoo.jt.zeros((2, 1, 2, 2)), np.array([0, 3]), np.random.default_rng(0))
     with pytest.raises(ganzoo.GanzooError, match=r"labels must be in 0\.\.\.2, but are in 0\.\.\.3"):
-        batch.conditions(3)
+        batch.conditions(_generator(classes=3))

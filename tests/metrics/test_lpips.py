@@ -88,7 +88,7 @@ def test_the_trimmed_mean_excludes_one_percent_at_each_end():
 class IdentityGenerator:
     """A generator whose images are the latents."""
 
-    latent, classes = 12, 0
+    latent, classes, attributes = 12, 0, 0
 
     def __call__(self, z):
         return z.reshape((-1, 3, 2, 2))
@@ -100,10 +100,11 @@ class SquaredDistance:
         return (difference**2).sum((1, 2, 3))
 
 
-def path_length(generator, space, sampling, count=500, seed=4):
+def path_length(generator, space, sampling, count=500, seed=4, attributes=None):
     from ganzoo.metrics.sources import GeneratorSource
 
-    evaluation = Evaluation(GeneratorSource(generator, count, seed), None, None, SquaredDistance(), seed)
+    source = GeneratorSource(generator, count, seed, attributes=attributes)
+    evaluation = Evaluation(source, None, None, SquaredDistance(), seed)
     metric = PathLength(space, sampling)
     return metric.compute(evaluation)[metric.name]
 
@@ -150,6 +151,33 @@ def test_the_path_in_w_is_straight_and_equally_long_everywhere(jittor):
     assert full == pytest.approx(2 * 9 * 12, rel=0.05)
     assert end == pytest.approx(full, rel=0.02)
     assert EPS == 1e-4
+
+
+@pytest.mark.parametrize("space", ["z", "w"])
+def test_both_ends_of_a_path_have_the_same_attributes(jittor, space):
+    from ganzoo.interfaces.networks import StyleGenerator
+
+    class Scaled(StyleGenerator):
+        """A generator whose w and images are z times its attribute."""
+
+        latent, attributes = 12, 1
+
+        def map(self, z, attributes):
+            return z * attributes
+
+        def noise_sizes(self):
+            return [2]
+
+        def style_layers(self):
+            return 1
+
+        def synthesise(self, styles, noise):
+            return styles[0].reshape((-1, 3, 2, 2))
+
+    found = path_length(Scaled(), space, "end", count=1500, attributes=np.float32([[2], [4]]))
+    # Each of the 12 coordinates of w contributes twice its variance, which is the square of the attribute.
+    unscaled = path_length(IdentityGenerator(), "z", "end", count=1500) if space == "z" else 2 * 12
+    assert found == pytest.approx((2**2 + 4**2) / 2 * unscaled, rel=0.08)
 
 
 def test_metrics_refuse_unsuitable_models(jittor):

@@ -91,7 +91,7 @@ def test_strict_refuses_images_of_another_size():
 class Echo:
     """A generator whose images are the latents."""
 
-    latent, classes = 12, 0
+    latent, classes, attributes = 12, 0, 0
 
     def __call__(self, z):
         return (z / 8).reshape((-1, 3, 2, 2))
@@ -188,7 +188,7 @@ def test_batches_are_flattened_groups(translations):
 class LabelledGenerator:
     """A stand-in for a class-conditional generator: images show the number of their class."""
 
-    latent = 4
+    latent, attributes = 4, 0
 
     def __init__(self, classes: int = 3) -> None:
         self.classes = classes
@@ -242,6 +242,40 @@ def test_a_model_without_classes_is_not_compared_by_class(jittor):
     dataset = NumberedDataset(30)
     with pytest.raises(UnsupportedByModelError, match="--per-class: the model has no classes"):
         generator_comparisons(LabelledGenerator(0), dataset, dataset.info, 20, per_class=True)
+
+
+class AttributeGenerator:
+    """A stand-in for a generator with attributes: images show the first attribute."""
+
+    latent, classes, attributes = 4, 0, 2
+
+    def __call__(self, z, attributes):
+        return (attributes[:, 0] / 127.5 - 1).reshape((-1, 1, 1, 1)).broadcast((len(z), 1, 8, 8))
+
+
+def test_generated_attributes_have_the_frequencies_of_the_data(jittor):
+    from ganzoo.metrics.comparison import generator_comparisons
+    from tests.support.shades import Shades
+
+    class Uneven(Shades):
+        def attributes(self):
+            return np.float32([[200, 1]] * 60 + [[100, 2]] * 40)
+
+    dataset = Uneven(count=100)
+    (comparison,) = generator_comparisons(AttributeGenerator(), dataset, dataset.info, 1000)
+    shown = numbers(comparison.generated)
+    assert {*shown} == {100, 200}
+    assert abs(shown.count(200) / 1000 - 0.6) < 0.05
+    assert shown == numbers(comparison.generated)
+
+
+def test_attributes_that_are_not_those_of_the_data_are_an_error(jittor):
+    from ganzoo.metrics.comparison import generator_comparisons
+    from tests.support.shades import Shades
+
+    data = Shades().info
+    with pytest.raises(DataError, match=r"its attributes \(hue, age\) differ from the model's \(bright, age\)"):
+        generator_comparisons(AttributeGenerator(), Shades(("hue", "age")), data, 20)
 
 
 def test_translations_without_styles_are_compared_in_each_direction(jittor):

@@ -127,7 +127,7 @@ class GanzooResults:
     def results(self) -> dict[str, np.ndarray]:
         setup = self.setups["r1"]
         batch = self._batch()
-        labels = batch.conditions(setup.networks["generator"].classes)
+        labels = batch.conditions(setup.networks["generator"])
         found = {"images": setup.loss.fakes(batch), "scores": setup.networks["discriminator"](self._reals(), *labels)}
         found = {name: var.numpy() for name, var in found.items()}
         for loss in LOSSES:

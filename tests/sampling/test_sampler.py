@@ -110,7 +110,7 @@ def test_a_checkpoint_of_networks_that_cannot_be_built_is_refused(jittor, tmp_pa
 class LabelledGenerator:
     """A stand-in for a class-conditional generator: each pixel shows the latent's mean plus the class's number."""
 
-    latent, classes = 4, 3
+    latent, classes, attributes = 4, 3, 0
 
     def __call__(self, z, labels):
         from ganzoo import jt
@@ -138,3 +138,27 @@ def test_a_walk_interpolates_labels_linearly_and_latents_on_the_path(jittor, pat
     expected = np.stack(list(latents.loop(z, 4, latents.PATHS[path])))
     assert np.array_equal(points[:, :4], expected)
     assert np.allclose(points[:4, 4:], [[1 - t, t, 0] for t in (0, 0.25, 0.5, 0.75)])
+
+
+def test_seeds_choose_attributes_independently_of_each_other():
+    rows = np.arange(60, dtype=np.float32).reshape(20, 3)
+    chosen = latents.attributes_from_seeds(range(200), rows)
+    assert np.array_equal(latents.attributes_from_seeds([150, 7], rows), chosen[[150, 7]])
+    assert {*chosen[:, 0]} == {*rows[:, 0]}, "each row is chosen sometimes"
+    assert all(row.tolist() in rows.tolist() for row in chosen)
+
+
+def test_a_generator_with_attributes_gets_them_after_its_latents(jittor):
+    class Shade:
+        latent, classes, attributes = 4, 0, 2
+
+        def __call__(self, z, attributes):
+            return (z.mean(1) / 100 + attributes[:, 1]).reshape((-1, 1, 1, 1)).broadcast((len(z), 1, 2, 2))
+
+    each, z = sampler.Sampler(Shade()), np.zeros((2, 4), np.float32)
+    attributes = np.float32([[9, 0.5], [9, -0.5]])
+    assert sampler.generate(Shade(), z, attributes)[:, 0, 0, 0].tolist() == [191, 64]
+    points = np.stack(list(each.walk(each.code(z, attributes), 2, "linear")))
+    assert points[:, 5].tolist() == [0.5, 0, -0.5, 0]
+    with pytest.raises(ValueError, match="needs attributes"):
+        each.code(z)

@@ -8,6 +8,7 @@ import pytest
 from ganzoo.checkpoints import loading
 from ganzoo.interfaces.noise import constant_noise
 from ganzoo.sampling import latents, sampler
+from ganzoo.sampling.styles import StyleSampler
 from tests.support.stylegan_checkpoint import SIZES, write_checkpoint
 
 KEYS = [(0,), (1,), (2,)]
@@ -171,3 +172,22 @@ def test_an_image_of_a_class_is_truncated_towards_the_mean_of_its_class(jittor):
         styles = each.styles(each.code(z[:2], labels))
         assert np.abs(styles[0, 0] - means[0]).max() < 0.1 * np.std(means)
         assert np.abs(styles[1, 0] - (means[1] + means[2]) / 2).max() < 0.1 * np.std(means)
+
+
+def test_images_with_attributes_are_truncated_towards_the_mean_over_the_rows(jittor):
+    class Mapping:
+        latent, classes, attributes, truncation_layers = 2, 0, 3, None
+        w_average = None
+
+        def style_layers(self):
+            return 2
+
+        def map(self, z, attributes):
+            return z + attributes[:, :2] * attributes[:, 1:]
+
+    rows = np.float32([[1, 2, 3], [-4, 0, 5], [2, 2, 2], [0, 7, 1], [5, 5, 5]])
+    z, attributes = latents.from_seeds(range(3), 2), rows[[4, 0, 1]]
+    each = StyleSampler(Mapping(), psi=0.25, attributes=rows)
+    w, mean = z + attributes[:, :2] * attributes[:, 1:], (rows[:, :2] * rows[:, 1:]).mean(0)
+    expected = mean + 0.25 * (w - mean)
+    assert np.abs(each.styles(each.code(z, attributes))[:, 0] - expected).max() < 0.05 * rows.std()

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 from ganzoo_stylegan import StyleGAN
 
-from ganzoo.interfaces.options import resolve
+from ganzoo.checkpoints.description import RunDescription
+from ganzoo.interfaces.options import Options, resolve
 from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.stages import Schedule, Stage
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry import plugins
+from ganzoo.sampling import sampler
 from ganzoo.training.plan import make_plan
-from ganzoo.training.precompile import Precompiler, later_positions
+from ganzoo.training.precompile import Precompiler, compile_later_stages, later_positions
+from tests.support import shades
 
 TINY_RUN_OPTIONS = {
     "max_size": 16,
@@ -97,3 +100,17 @@ def test_a_failing_child_is_reported_and_does_no_harm(plan, monkeypatch):
     assert precompiler._child.returncode == 1
     assert len(messages) == 1
     assert messages[0].startswith("can't compile kernels in advance:")
+
+
+def test_later_stages_of_a_model_with_attributes_are_compiled(jittor, monkeypatch):
+    from ganzoo import backend
+
+    registry, sizes = shades.register(plugins.load()), []
+    registry.models["shades-gan"] = shades.ShadesGAN(growing=True)
+    monkeypatch.setattr(plugins, "load", lambda: registry)
+    monkeypatch.setattr(backend, "compile_in_background", lambda: None)
+    monkeypatch.setattr(sampler, "generate", lambda *given: sizes.append(sampler.stream(*given).__next__().shape))
+    train = resolve(TrainOptions, {"data": "shades", "batch": 4, "device": "cpu"})
+    plan = make_plan(registry.models["shades-gan"], train, Options(), registry)
+    compile_later_stages(RunDescription.from_json(plan.description().to_json()), Progress())
+    assert sizes == [(2, 8, 8, 1)]

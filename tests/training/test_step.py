@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganzoo import backend
-from ganzoo.data.loader import ImageBatch
+from ganzoo.data.loader import ImageBatch, Loader
 from ganzoo.errors import OptionError, PluginError, RunError
 from ganzoo.interfaces.dataset import DataInfo, LoaderConfig
 from ganzoo.interfaces.loss import Phase
@@ -21,6 +21,7 @@ from ganzoo.testing import check_model
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step, check_micro_batches, micro_batch_sizes, split_batch, to_device
 from tests.support.agreement import RUNS
+from tests.support.shades import Shades, ShadesGAN
 from tests.support.two_domains import TwoDomains
 
 DATA = DataInfo("made-up", 100, 8, 1)
@@ -243,3 +244,35 @@ def test_a_buffer_that_is_assigned_instead_of_updated_is_refused(state, monkeypa
     monkeypatch.setattr(type(discriminator), "execute", counting)
     with pytest.raises(PluginError, match=r"assigned a new array to discriminator\.count\. Change a buffer with"):
         run(state, Step(state, 0, None, lambda *_: None), [images(4)])
+
+
+def test_attributes_reach_the_networks_whatever_the_micro_batches(jittor):
+    """The gradient of the critic's first loss is computed in NumPy from all images and their attributes."""
+    dataset = Shades()
+    batch = next(Loader(dataset, 6, size=8, channels=1, seed=0).batches())
+    z = np.random.default_rng([0, 2, 0]).standard_normal((6, 2), dtype="float32").astype(np.float64)
+    reals = batch.images[:, 0, 0].astype(np.float64) / 127.5 - 1
+    attributes = batch.attributes.astype(np.float64)
+    for micro_batch in (None, 4, 3):
+        state = TrainState(ShadesGAN(), Options(), dataset.info, TrainOptions(seed=0, batch=6))
+        weights = {name: network.layer.weight.numpy()[0] for name, network in state.setup.networks.items()}
+        bias = {name: network.layer.bias.numpy() for name, network in state.setup.networks.items()}
+        fakes = np.tanh(np.concatenate([z, attributes], 1) @ weights["generator"] + bias["generator"])[:, None]
+        gradient = np.zeros(4)
+        for colours, target in ((reals, 1), (fakes, 0)):
+            inputs = np.concatenate([colours, attributes, np.ones((6, 1))], 1)
+            errors = inputs[:, :-1] @ weights["critic"] + bias["critic"] - target
+            gradient += (2 * errors[:, None] * inputs).mean(0)
+        norms: dict[str, float] = {}
+        step = Step(state, 0, micro_batch, lambda *_: None, lambda phase, logged, _, norms=norms: norms.update(logged))
+        step(batch)
+        found = float(norms["gradient_norm/critic"].numpy().item())
+        assert found == pytest.approx(np.linalg.norm(gradient), rel=1e-4)
+
+
+def test_attributes_of_each_domain_reach_the_batch():
+    pixels, rows = np.zeros((2, 3, 2, 2, 1), np.uint8), np.arange(6, dtype=np.float32).reshape(2, 3, 1)
+    images = ImageBatch(pixels[0], np.zeros(3), domains=pixels, attributes=rows[0], domain_attributes=rows)
+    batch = to_device(images, np.random.default_rng(0))
+    assert np.array_equal(batch.attributes.numpy(), rows[0])
+    assert all(np.array_equal(found.numpy(), expected) for found, expected in zip(batch.domain_attributes, rows))

@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     "all, with the seeds 0-7]",
 )
 @click.option(
+    "--attributes",
+    metavar="LIST",
+    help="Models with attributes: values for all images, e.g. smiling=1,age=0.3.  [default: each seed's own]",
+)
+@click.option(
     "--source",
     metavar="IMAGE|FOLDER",
     multiple=True,
@@ -119,6 +124,9 @@ def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     A class-conditional model makes each seed in each --class; the sheet has a row per class. With --interpolate and
     --mix, the classes alternate from seed to seed, so `--class 3,8 --seeds 5,5` walks from one class to another.
 
+    If images have attributes, a seed determines those of its image, as in one of the training images. --attributes sets
+    some of them, for all images.
+
     With --source, a translation model shows each source in a style per --domain and seed, or in the style of each
     --reference. With --interpolate, it walks from style to style. A model without styles translates each source once in
     each of its directions that leads to a --domain.
@@ -157,7 +165,8 @@ def _images(saved: Any, plugins: Any, request: GenerateRequest, device: str) -> 
         )
     backend.start(device)
     generator = loading.load_generator(saved, plugins, request.size)
-    sampler = output.sampler_for(generator, saved.run.model, request)
+    rows = output.chosen_attributes(request, loading.load_attributes(saved, generator), generator, saved.data)
+    sampler = output.sampler_for(generator, saved.run.model, request, rows)
     size = sizes[-1] if request.size is None else request.size
     return partial(output.OUTPUTS[request.kind], sampler, request, replace(saved.data, size=size))
 

@@ -15,8 +15,10 @@ from ganzoo.cli.generate.request import (
     GenerateRequest,
     check_walk_length,
     default_seeds,
+    parse_attributes,
     parse_classes,
     parse_mix_layers,
+    shortened,
 )
 from ganzoo.errors import OptionError, UnsupportedByModelError, format_count
 from ganzoo.interfaces.dataset import DataInfo
@@ -28,19 +30,39 @@ from ganzoo.sampling.styles import StyleSampler, mix
 T = TypeVar("T")
 
 
-def sampler_for(generator: Any, model: str, request: GenerateRequest) -> sampler.Sampler:
-    """Return the sampler for a request. UnsupportedByModelError if the model lacks what the request needs."""
+def sampler_for(
+    generator: Any, model: str, request: GenerateRequest, attributes: np.ndarray | None = None
+) -> sampler.Sampler:
+    """Return the sampler for a request. `attributes` are the rows from which seeds choose (see `chosen_attributes`).
+    UnsupportedByModelError if the model lacks what the request needs."""
     # Not at the top: this import requires that Jittor has been started.
     from ganzoo.interfaces.networks import StyleGenerator
 
     if isinstance(generator, StyleGenerator):
         space = request.space or ("w" if request.kind == "interpolate" else "z")
-        return StyleSampler(generator, request.psi, request.psi_layers, request.noise, space)
+        return StyleSampler(generator, request.psi, request.psi_layers, request.noise, space, attributes)
     if request.style_flags:
         raise UnsupportedByModelError(
             f"{request.style_flags[0]}: for style-based generators only; {model} is not style-based."
         )
-    return sampler.Sampler(generator)
+    return sampler.Sampler(generator, attributes)
+
+
+def chosen_attributes(
+    request: GenerateRequest, rows: np.ndarray | None, generator: Any, data: DataInfo
+) -> np.ndarray | None:
+    """Return the rows of attributes (K, A), with those that the request sets. UnsupportedByModelError if the generator
+    has none, OptionError if an attribute is unknown or not a number."""
+    if request.attributes is None:
+        return rows
+    if rows is None:
+        classes = latents.class_names(generator.classes, data.domains) if generator.classes else []
+        others = f", but the classes {shortened(classes)}; choose with --class" if classes else ""
+        raise UnsupportedByModelError(f"--attributes: this model has no attributes{others}.")
+    rows = rows.copy()
+    for index, value in parse_attributes(request.attributes, data.attributes).items():
+        rows[:, index] = value
+    return rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +81,10 @@ def rows_of(request: GenerateRequest, sampler: Any, data: DataInfo) -> list[Row]
     classes = sampler.classes
     if not classes:
         if request.classes is not None:
-            raise UnsupportedByModelError("--class: this model has no classes; train one with --conditional.")
+            hint = "; train one with --conditional"
+            if sampler.attributes is not None:
+                hint = f", but the attributes {shortened(data.attributes)}; set them with --attributes"
+            raise UnsupportedByModelError(f"--class: this model has no classes{hint}.")
         return [Row(default_seeds(request) if request.seeds is None else request.seeds)]
     names, labels = latents.class_names(classes, data.domains), np.eye(classes, dtype=np.float32)
     chosen = parse_classes(request.classes, names)
@@ -193,10 +218,14 @@ OUTPUTS = {"images": write_images, "interpolate": write_interpolation, "mix": wr
 
 
 def _codes(sampler: Any, seeds: list[int], rows: Sequence[Row]) -> np.ndarray:
-    """Return the codes (N, length) of seeds, whose classes alternate between those of the rows."""
-    known = [row.label for row in rows if row.label is not None]
-    labels = np.stack([known[n % len(known)] for n in range(len(seeds))]) if known else None
-    codes: np.ndarray = sampler.code(latents.from_seeds(seeds, sampler.generator.latent), labels)
+    """Return the codes (N, length) of seeds, whose classes alternate between those of the rows, and whose attributes
+    are those that the seeds choose."""
+    known, conditions = [row.label for row in rows if row.label is not None], None
+    if known:
+        conditions = np.stack([known[n % len(known)] for n in range(len(seeds))])
+    elif sampler.attributes is not None:
+        conditions = latents.attributes_from_seeds(seeds, sampler.attributes)
+    codes: np.ndarray = sampler.code(latents.from_seeds(seeds, sampler.generator.latent), conditions)
     return codes
 
 

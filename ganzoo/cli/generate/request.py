@@ -16,13 +16,25 @@ KINDS = {
     "mix": ("sources", "destinations", "mix_layers"),
 }
 STYLE_OPTIONS = ("psi", "psi_layers", "noise", "mix")  # options for style-based generators only
-NOT_WITH_SOURCE = ("class", "grid", "size", "psi_layers", "noise", "mix", "sources", "destinations", "mix_layers")
+NOT_WITH_SOURCE = (
+    "class",
+    "attributes",
+    "grid",
+    "size",
+    "psi_layers",
+    "noise",
+    "mix",
+    "sources",
+    "destinations",
+    "mix_layers",
+)
 LATENT_OPTIONS = ("seeds", "psi", "space", "path")  # options for styles that come from latents
 TRANSLATION_STYLE_OPTIONS = ("reference", "seeds", "psi", "interpolate")  # options for translators with styles only
 WALK_OPTIONS = ("steps", "space", "path", "fps")
 PSI = 0.7  # as in the figures of Karras et al. 2019 (appendix B)
 SEEDS_PER_CLASS = 8  # default number of images of each class, if there are several
-LISTED_CLASSES = 20  # in an error
+LISTED_NAMES = 20  # of classes or attributes, in an error
+MAX_ATTRIBUTE = 1e30  # absolute value; within float32
 MAX_SEEDS = 1_000_000
 MAX_KEYS = 10_000  # maximum number of seeds or references in a walk: their latents are all in memory
 MAX_FRAMES = 100_000  # maximum number of frames in a walk
@@ -43,6 +55,7 @@ class GenerateRequest:
     kind: str  # a key of KINDS
     seeds: list[int] | None
     classes: str | None
+    attributes: str | None
     grid: tuple[int, int] | None
     size: int | None
     steps: int
@@ -92,6 +105,7 @@ def parse_request(values: Mapping[str, Any]) -> GenerateRequest:
         kind=kind,
         seeds=None if values["seeds"] is None else parse_seeds(values["seeds"]),
         classes=values["class"],
+        attributes=values["attributes"],
         grid=grid,
         size=values["size"],
         steps=_or_default(values["steps"], 15),
@@ -204,7 +218,7 @@ def parse_classes(text: str | None, names: Sequence[str]) -> list[tuple[int, int
         if name not in names:
             name = name or count
             raise OptionError(
-                f"--class: unknown class {name!r}; choose from {_shortened(names)}.{did_you_mean(name, names)}"
+                f"--class: unknown class {name!r}; choose from {shortened(names)}.{did_you_mean(name, names)}"
             )
         if count and not re.fullmatch(r"0*[1-9]\d{0,5}", count):
             raise OptionError(f"--class: {part!r} is not a class and a number of images, like {names[0]}:4.")
@@ -212,8 +226,39 @@ def parse_classes(text: str | None, names: Sequence[str]) -> list[tuple[int, int
     return found
 
 
-def _shortened(names: Sequence[str]) -> str:
-    return ", ".join(names[:LISTED_CLASSES]) + (" ..." if len(names) > LISTED_CLASSES else "")
+def parse_attributes(text: str, names: Sequence[str]) -> dict[int, float]:
+    """'smiling=1,age=0.3' -> the value of each attribute by its index. OptionError if there is no such attribute, or if
+    a value is not a number."""
+    found: dict[int, float] = {}
+    for part in text.split(","):
+        name, _, value = map(str.strip, part.rpartition("="))
+        if name and name not in names:
+            raise OptionError(
+                f"--attributes: unknown attribute {name!r}; choose from {shortened(names)}.{did_you_mean(name, names)}"
+            )
+        number = _number(value)
+        if not name or number is None:
+            raise OptionError(
+                f"--attributes: {part.strip()!r} is not an attribute and a number, like {names[0]}=0.5; choose from "
+                f"{shortened(names)}."
+            )
+        if names.index(name) in found:
+            raise OptionError(f"--attributes: {name!r} is given twice.")
+        found[names.index(name)] = number
+    return found
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if abs(number) <= MAX_ATTRIBUTE else None  # None for NaN, too
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Return a list of names, without those after the first LISTED_NAMES."""
+    return ", ".join(names[:LISTED_NAMES]) + (" ..." if len(names) > LISTED_NAMES else "")
 
 
 def parse_seeds(text: str, option: str = "--seeds") -> list[int]:

@@ -39,10 +39,17 @@ class Inputs:
     options: Any
     data: DataInfo
     progress: Progress
+    attribute_rows: np.ndarray | None = None
 
     def latents(self, length: int) -> Any:
         """Return a latent for each seed, a Var (len(seeds), length)."""
         return jittor().array(latents.from_seeds(self.seeds, length))
+
+    def attributes(self) -> Any:
+        """Return attributes for each seed, a Var (len(seeds), A). PluginError if the generator has none."""
+        if self.attribute_rows is None:
+            raise PluginError("`inputs.attributes` was called, but the generator has no attributes.")
+        return jittor().array(latents.attributes_from_seeds(self.seeds, self.attribute_rows))
 
     def sheet(self, *rows: Any) -> np.ndarray:
         """Arrange rows of images in one picture. PluginError if a row is not a batch of images, or of another size."""
@@ -75,7 +82,7 @@ def model_sheets(state: TrainState, dataset: Dataset) -> list[tuple[str, np.ndar
     networks = {name: state.ema.network(name) for name in state.setup.networks}
     domains = tuple(from_images(each) for each in pixels)
     seeds = range(math.prod(sheet_shape(stage.size)))
-    inputs = Inputs(networks, domains, pixels, seeds, state.options, data, state.progress)
+    inputs = Inputs(networks, domains, pixels, seeds, state.options, data, state.progress, state.attributes)
     found: dict[str, np.ndarray] = {}
     with jittor().no_grad():
         for name, picture in state.model.sheets(inputs):

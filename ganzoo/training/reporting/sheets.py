@@ -57,8 +57,10 @@ def sample_sheets(
     if generator.classes:
         yield "", _class_sheet(generator, domains, columns)
         return
-    z = latents.from_seeds(range(rows * columns), generator.latent)
-    yield "", sheets.grid(sampler.generate(generator, z), rows, columns)
+    seeds = range(rows * columns)
+    attributes = None if state.attributes is None else latents.attributes_from_seeds(seeds, state.attributes)
+    images = sampler.generate(generator, latents.from_seeds(seeds, generator.latent), attributes)
+    yield "", sheets.grid(images, rows, columns)
 
 
 def _class_sheet(generator: Any, domains: tuple[str, ...], columns: int) -> np.ndarray:

@@ -16,7 +16,7 @@ class HingeLoss(Loss):
         self.generator, self.discriminator = generator, discriminator
 
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
-        (labels,) = batch.conditions(self.generator.classes)
+        (labels,) = batch.conditions(self.generator)
         fakes = self.generator(batch.latents(self.generator.latent), labels)
         if phase.name == "generator":
             return {"adversarial": wasserstein(self.discriminator(fakes, labels), real=True)}
