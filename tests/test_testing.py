@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from ganzoo import Adam, Batch, DataInfo, Loss, Model, Options, Phase, Progress, Setup, TrainOptions, option
+from ganzoo.errors import PluginError
 from ganzoo.registry import plugins
 from ganzoo.testing import check_model
 
@@ -65,11 +66,34 @@ def networks() -> SimpleNamespace:
                 self.more = [jt.nn.Linear(2, 1)]
             if fault == "unused":
                 self.unused = jt.nn.Linear(2, 1)
+            if fault == "forward":
+                self.block = Forward()
 
         def execute(self, images: Any) -> Any:
             return self.score(images.reshape((images.shape[0], -1)))
 
-    return SimpleNamespace(Generator=Generator, Discriminator=Discriminator)
+    class Forward(jt.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x
+
+    class ForwardDiscriminator(ganzoo.Discriminator):
+        def forward(self, images: Any) -> Any:
+            return images
+
+    class LabelledGenerator(Generator):
+        def execute(self, z: Any, labels: Any) -> Any:
+            return super().execute(z)
+
+    class BareGenerator(ganzoo.Generator):
+        latent = 2
+
+    return SimpleNamespace(
+        Generator=Generator,
+        Discriminator=Discriminator,
+        ForwardDiscriminator=ForwardDiscriminator,
+        LabelledGenerator=LabelledGenerator,
+        BareGenerator=BareGenerator,
+    )
 
 
 class TinyLoss(Loss):
@@ -191,9 +215,54 @@ def test_an_inconsistent_setup_is_caught(changes: dict[str, Any], expected: str)
     assert expected in failure_of(Tiny(**changes))
 
 
+def with_networks(generator: Any, discriminator: Any) -> str:
+    """Return why training refuses these networks; '' if it does not."""
+    adam = Adam(0.01)
+    setup = Setup(
+        {"generator": generator, "discriminator": discriminator},
+        {"generator": adam, "discriminator": adam},
+        TinyLoss(generator, discriminator, ""),
+    )
+    from ganzoo.registry.setup_validation import check_setup  # here, because this module is imported without Jittor
+
+    try:
+        check_setup(setup)
+    except PluginError as error:
+        return str(error)
+    return ""
+
+
+def test_networks_that_can_not_be_called_are_caught(jittor: Any) -> None:
+    data, classes = DataInfo("any", 4, 4, 1), networks()
+    generator, discriminator = classes.Generator(data, ""), classes.Discriminator(data, "")
+    rename = "defines `forward`; Jittor calls `execute`, so rename it."
+    block, forward = classes.Discriminator(data, "forward"), classes.ForwardDiscriminator()
+    assert with_networks(generator, forward) == f"network 'discriminator': ForwardDiscriminator {rename}"
+    assert with_networks(generator, block) == f"network 'discriminator': Forward {rename}"
+    bare = classes.BareGenerator()
+    assert with_networks(bare, discriminator) == "network 'generator': BareGenerator does not define `execute`."
+
+
+def test_a_generator_whose_arguments_do_not_fit_its_classes_is_caught(jittor: Any) -> None:
+    data, classes = DataInfo("any", 4, 4, 1), networks()
+    plain, labelled = classes.Generator(data, ""), classes.LabelledGenerator(data, "")
+    discriminator = classes.Discriminator(data, "")
+    plain.classes = 3
+    assert with_networks(plain, discriminator) == (
+        "the generator defines execute(z), but it has 3 classes, so it is called with z and labels."
+    )
+    assert with_networks(labelled, discriminator) == (
+        "the generator defines execute(z, labels), but it is called with z alone, unless it sets `classes` to the "
+        "number of classes."
+    )
+    labelled.classes = 3
+    assert not with_networks(labelled, discriminator)
+
+
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
+        (Tiny("forward"), "network 'discriminator': Forward defines `forward`; Jittor calls `execute`"),
         (Tiny("list"), "network 'discriminator' has layers or weights in the plain list"),
         (Tiny(generator="painter"), "the network to sample, 'painter'"),
         (

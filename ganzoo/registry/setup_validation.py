@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -23,6 +24,7 @@ def check_setup(setup: Setup) -> None:
     for name, network in networks.items():
         _require(isinstance(network, Network), f"network {name!r} is not a subclass of ganzoo.Network.")
         _check_attributes(name, network)
+        _check_execute(name, network)
     sampled: Any = setup.translator
     if sampled is None:
         sampled = networks.get(setup.generator)
@@ -36,6 +38,8 @@ def check_setup(setup: Setup) -> None:
         _require(
             isinstance(latent, int) and latent > 0, f"the generator's `latent` is {latent!r}, not a positive integer."
         )
+    if isinstance(sampled, Generator):
+        _check_labels(sampled)
     for name, optimizer in setup.optimizers.items():
         _require(name in networks, f"there is an optimizer for {name!r}, but no such network.")
         _require(
@@ -81,6 +85,35 @@ def _check_attributes(name: str, network: Network) -> None:
                 f"network {name!r} has layers or weights in the plain {type(value).__name__} {attribute!r}; "
                 "put layers into jt.nn.ModuleList or jt.nn.Sequential, and weights into jt.nn.ParameterList.",
             )
+
+
+def _check_execute(name: str, network: Network) -> None:
+    """Raise PluginError if a module has PyTorch's `forward` in place of `execute`, or a network has neither."""
+    for module in network.modules():
+        defining = next(each for each in type(module).__mro__ if {"execute", "forward"} & vars(each).keys())
+        _require(
+            "execute" in vars(defining),
+            f"network {name!r}: {type(module).__name__} defines `forward`; Jittor calls `execute`, so rename it.",
+        )
+    _require(
+        not getattr(type(network).execute, "__isabstractmethod__", False),
+        f"network {name!r}: {type(network).__name__} does not define `execute`.",
+    )
+
+
+def _check_labels(generator: Generator) -> None:
+    """Raise PluginError unless `execute` takes the arguments with which the generator is sampled."""
+    signature = inspect.signature(generator.execute)
+    arguments = ", ".join(signature.parameters)
+    try:
+        signature.bind(*(("z", "labels") if generator.classes else ("z",)))
+    except TypeError:
+        hint = (
+            f"it has {generator.classes} classes, so it is called with z and labels."
+            if generator.classes
+            else "it is called with z alone, unless it sets `classes` to the number of classes."
+        )
+        raise PluginError(f"the generator defines execute({arguments}), but {hint}") from None
 
 
 def _check_phases(setup: Setup) -> None:

@@ -74,7 +74,10 @@ def check_generator(state: TrainState, data: DataInfo) -> None:
             generator.classes == len(data.domains),
             f"the generator has {generator.classes} classes, but the data has {len(data.domains)} domains.",
         )
-        require(not np.array_equal(three, _images(generator, z, 1)), "two classes give the same images.")
+        require(
+            not np.array_equal(three, _images(generator, z, 1)),
+            "two classes give the same images: the generator does not use its labels.",
+        )
 
 
 def check_translator(state: TrainState, data: DataInfo) -> None:
