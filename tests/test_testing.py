@@ -68,9 +68,14 @@ def networks() -> SimpleNamespace:
                 self.unused = jt.nn.Linear(2, 1)
             if fault == "forward":
                 self.block = Forward()
+            self.fault, self.calls, self._calls = fault, 0, jt.zeros((1, 1)).stop_grad()
 
         def execute(self, images: Any) -> Any:
-            return self.score(images.reshape((images.shape[0], -1)))
+            if self.fault == "counts":
+                self.calls += 1
+            if self.fault == "unsaved":
+                self._calls.update(self._calls + 1)
+            return self.score(images.reshape((images.shape[0], -1))) * (1 + self.calls + self._calls)
 
     class Forward(jt.nn.Module):
         def forward(self, x: Any) -> Any:
@@ -131,6 +136,8 @@ class Tiny(Model):
         self.fault, self.changes = fault, changes
 
     def build(self, options: Any, data: DataInfo, train: TrainOptions) -> Setup:
+        if self.fault == "nothing":
+            return None  # type: ignore[return-value]
         generator = networks().Generator(data, self.fault)
         discriminator = networks().Discriminator(data, self.fault)
         adam = Adam(0.01)
@@ -166,6 +173,7 @@ def test_a_model_without_ema_passes() -> None:
             "list",
             "network 'discriminator' has layers or weights in the plain list 'more'; put layers into",
         ),
+        ("nothing", "`build` returned None, not a ganzoo.Setup."),
         ("unused", "no phase gives a gradient to discriminator.unused.bias, discriminator.unused.weight"),
         ("foreign", "phase 'critic' changes generator.offset, but does not name 'generator'"),
         ("frozen", "phase 'generator' names 'generator', but changes none of its weights"),
@@ -179,6 +187,8 @@ def test_a_model_without_ema_passes() -> None:
         ("batch", "in inference an image depends on the other images in its batch"),
         ("constant", "two latents give the same image"),
         ("hidden", "some weights are not in the checkpoint"),
+        ("counts", "training goes on differently after saving and loading ("),
+        ("unsaved", "training goes on differently after saving and loading ("),
         ("unmarked", "no discriminator was given real images that ganzoo knows"),
     ],
 )
@@ -191,7 +201,11 @@ def test_a_faulty_model_is_caught(fault: str, expected: str) -> None:
     [
         ({"networks": {"generator": 1}}, "network 'generator' is not a subclass of ganzoo.Network"),
         ({"generator": "discriminator"}, "the network to sample, 'discriminator', is not a ganzoo.Generator"),
-        ({"generator": "painter"}, "the network to sample, 'painter', is not a ganzoo.Generator"),
+        (
+            {"generator": "painter"},
+            "there is no network 'painter' to sample; name one as `generator` of the Setup, which has 'generator', "
+            "'discriminator'.",
+        ),
         ({"optimizers": {"painter": Adam(0.1)}}, "there is an optimizer for 'painter', but no such network"),
         (
             {"optimizers": {"generator": 0.1}},
@@ -203,7 +217,10 @@ def test_a_faulty_model_is_caught(fault: str, expected: str) -> None:
         ({"phases": ()}, "the loss has no phases"),
         ({"phases": (PHASES[0], PHASES[0])}, "two phases have the same name: critic, critic"),
         ({"phases": (Phase("critic", ("critic",)),)}, "phase 'critic' updates 'critic', which has no optimizer"),
-        ({"phases": (Phase("critic", "discriminator"),)}, "phase 'critic': its networks are not a tuple"),
+        (
+            {"phases": (Phase("critic", "discriminator"),)},
+            "phase 'critic': its networks are 'discriminator', not a tuple",
+        ),
         (
             {"phases": (Phase("critic", ("discriminator",), interval=0),)},
             "the interval of phase 'critic' is 0, not a positive integer",
@@ -262,9 +279,10 @@ def test_a_generator_whose_arguments_do_not_fit_its_classes_is_caught(jittor: An
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
+        (Tiny("nothing"), "`build` returned None, not a ganzoo.Setup."),
         (Tiny("forward"), "network 'discriminator': Forward defines `forward`; Jittor calls `execute`"),
         (Tiny("list"), "network 'discriminator' has layers or weights in the plain list"),
-        (Tiny(generator="painter"), "the network to sample, 'painter'"),
+        (Tiny(generator="painter"), "there is no network 'painter' to sample"),
         (
             Tiny(optimizers={"generator": 0.1}),
             "the optimizer of 'generator' is 0.1, not a ganzoo.Optimizer, e.g. ganzoo.Adam",

@@ -20,6 +20,7 @@ RESERVED = ("net", "ema")  # what checkpoints call the networks and their EMA
 
 def check_setup(setup: Setup) -> None:
     """Raise PluginError unless the networks, optimizers, phases and EMA decays are consistent."""
+    _require(isinstance(setup, Setup), f"`build` returned {setup!r}, not a ganzoo.Setup.")
     networks = setup.networks
     for name, network in networks.items():
         _require(isinstance(network, Network), f"network {name!r} is not a subclass of ganzoo.Network.")
@@ -28,6 +29,11 @@ def check_setup(setup: Setup) -> None:
     sampled: Any = setup.translator
     if sampled is None:
         sampled = networks.get(setup.generator)
+        _require(
+            sampled is not None,
+            f"there is no network {setup.generator!r} to sample; name one as `generator` of the Setup, which has "
+            f"{', '.join(map(repr, networks))}.",
+        )
         _require(
             isinstance(sampled, Generator), f"the network to sample, {setup.generator!r}, is not a ganzoo.Generator."
         )
@@ -126,7 +132,10 @@ def _check_phases(setup: Setup) -> None:
             isinstance(phase.interval, int) and phase.interval >= 1,
             f"the interval of phase {phase.name!r} is {phase.interval!r}, not a positive integer.",
         )
-        _require(isinstance(phase.networks, tuple), f"phase {phase.name!r}: its networks are not a tuple.")
+        _require(
+            isinstance(phase.networks, tuple),
+            f"phase {phase.name!r}: its networks are {phase.networks!r}, not a tuple, such as ('generator',).",
+        )
         for network in phase.networks:
             _require(network in setup.optimizers, f"phase {phase.name!r} updates {network!r}, which has no optimizer.")
     for name in setup.optimizers:
@@ -141,7 +150,7 @@ def check_terms(phase: Phase, terms: Any) -> None:
     )
     for name, term in terms.items():
         what = f"term {name!r} of phase {phase.name!r}"
-        _require(isinstance(term, jittor().Var), f"{what} is {term!r}, not a Var.")
+        _require(isinstance(term, jittor().Var), f"{what} is {term!r}, not a Var, so it has no gradient.")
         _require(math.prod(term.shape) == 1, f"{what} has shape {tuple(term.shape)}; take the mean over the batch.")
 
 

@@ -113,6 +113,29 @@ def check_augmentation(model: Model, options: Options, data: DataInfo, dataset: 
     )
 
 
+def check_resuming(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
+    """Check that training goes on from the saved state exactly as without a break. On a GPU, where sums are not exactly
+    reproducible, this is not checked."""
+    from ganzoo.training.state import TrainState
+
+    if backend.device() != "cpu":
+        return
+    train = resolve(TrainOptions, {"batch": BATCH}, state.model.defaults)
+    restored = TrainState(state.model, state.options, data, train)
+    restored.load({name: array.copy() for name, array in state.tensors().items()}, state.metadata())
+    state.position = None  # the step below is the first of its Step
+    for each in (state, restored):
+        _check_stage(each, data, dataset)
+    after = restored.tensors()
+    differing = [name for name, value in state.tensors().items() if not np.array_equal(value, after[name])]
+    require(
+        not differing,
+        f"training goes on differently after saving and loading ({(differing or [''])[0]} differs): a step changes "
+        "something that is not in the checkpoint. Keep it in a buffer: a Var with stop_grad, whose name does not begin "
+        "with '_', and which `Var.update` changes.",
+    )
+
+
 def _check_stages(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
     for stage in sorted({0, len(state.schedule.stages) - 1}):
         state.progress = dataclasses.replace(state.progress, stage=stage, stage_images=0)
