@@ -200,7 +200,7 @@ def test_a_faulty_model_is_caught(fault: str, expected: str) -> None:
     ("changes", "expected"),
     [
         ({"networks": {"generator": 1}}, "network 'generator' is not a subclass of ganzoo.Network"),
-        ({"generator": "discriminator"}, "the network to sample, 'discriminator', is not a ganzoo.Generator"),
+        ({"generator": "discriminator"}, "the network to sample, 'discriminator', is not a ganzoo.Generator, and"),
         (
             {"generator": "painter"},
             "there is no network 'painter' to sample; name one as `generator` of the Setup, which has 'generator', "

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ganzoo.backend import jittor
-from ganzoo.errors import PluginError
+from ganzoo.errors import PluginError, format_count
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.model import Setup
 from ganzoo.interfaces.networks import Generator, Network
@@ -18,8 +19,9 @@ from ganzoo.interfaces.translator import DirectTranslator
 RESERVED = ("net", "ema")  # what checkpoints call the networks and their EMA
 
 
-def check_setup(setup: Setup) -> None:
-    """Raise PluginError unless the networks, optimizers, phases and EMA decays are consistent."""
+def check_setup(setup: Setup, domains: Sequence[str] | None = None) -> None:
+    """Raise PluginError unless the networks, optimizers, phases and EMA decays are consistent, and the translator's
+    directions are between the `domains` of the data (None: not checked)."""
     _require(isinstance(setup, Setup), f"`build` returned {setup!r}, not a ganzoo.Setup.")
     networks = setup.networks
     for name, network in networks.items():
@@ -35,10 +37,11 @@ def check_setup(setup: Setup) -> None:
             f"{', '.join(map(repr, networks))}.",
         )
         _require(
-            isinstance(sampled, Generator), f"the network to sample, {setup.generator!r}, is not a ganzoo.Generator."
+            isinstance(sampled, Generator),
+            f"the network to sample, {setup.generator!r}, is not a ganzoo.Generator, and there is no `translator`.",
         )
     if isinstance(sampled, DirectTranslator):
-        _check_directions(sampled)
+        _check_directions(sampled, domains)
     else:
         latent = getattr(sampled, "latent", None)
         _require(
@@ -64,12 +67,17 @@ def check_setup(setup: Setup) -> None:
     _check_phases(setup)
 
 
-def _check_directions(translator: DirectTranslator) -> None:
+def _check_directions(translator: DirectTranslator, domains: Sequence[str] | None) -> None:
     directions = getattr(translator, "directions", ())
     _require(bool(directions), "the translator has no `directions`, pairs (source, target) of domains.")
     for each in directions:
         valid = isinstance(each, tuple) and len(each) == 2 and all(isinstance(n, int) and n >= 0 for n in each)
         _require(valid, f"the direction {each!r} of the translator is not a pair of domains, such as (0, 1).")
+        _require(
+            domains is None or max(each) < len(domains),
+            f"the direction {each!r} of the translator needs domain {max(each)}, but the data has "
+            f"{format_count(len(domains or ()), 'domain')}, numbered from 0.",
+        )
 
 
 def _check_attributes(name: str, network: Network) -> None:

@@ -55,7 +55,7 @@ def check_model(
         chosen = check_resolve_options(model, chosen, data)
         train = resolve(TrainOptions, {"batch": BATCH}, model.defaults)
         setup = model.build(chosen, data, train)
-        check_setup(setup)
+        check_setup(setup, data)
         require(
             model.is_conditional(chosen) or (setup.translator is None and not classes_of(setup)),
             "a model with a translator or with classes needs `conditional = True`, or an option `conditional`.",

@@ -42,12 +42,12 @@ class SyntheticDataset(Dataset):
         return [str(index // max(len(self.info.domains), 1)) for index in range(len(self))]
 
 
-def check_setup(setup: Setup) -> None:
+def check_setup(setup: Setup, data: DataInfo) -> None:
     """Check that the networks, optimizers, phases and EMA decays that `build` returns are consistent."""
     from ganzoo.registry import setup_validation
 
     try:
-        setup_validation.check_setup(setup)
+        setup_validation.check_setup(setup, data.domains)
     except PluginError as error:
         raise AssertionError(str(error)) from error
 

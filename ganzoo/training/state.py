@@ -40,7 +40,7 @@ class TrainState:
         with backend.on_host():  # so that a seed gives the same weights on every device
             backend.seed(train.seed, 0)
             self.setup: Setup = model.build(options, data, train)
-            check_setup(self.setup)
+            check_setup(self.setup, data.domains)
             copy = model.build(options, data, train)  # for the EMA
         self.augmenter = None if train.augment == "none" else Augmenter(train, data)
         self.optimizers = {
