@@ -106,6 +106,7 @@ class TinyLoss(Loss):
 
     def __init__(self, generator: Any, discriminator: Any, fault: str) -> None:
         self.generator, self.discriminator, self.fault = generator, discriminator, fault
+        self.steps = 0
 
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
         fakes = self.generator(batch.latents(2))
@@ -120,6 +121,9 @@ class TinyLoss(Loss):
             self.generator.offset.update(self.generator.offset + 0.1)
         reals = batch.images * 1.0 if self.fault == "unmarked" else batch.images
         difference = self.discriminator(fakes.detach()).mean() - self.discriminator(reals).mean()
+        if self.fault == "shift":
+            self.steps += 1
+            return {"adversarial": difference, "shift": difference * 0.0 + self.steps}
         if self.fault == "number":
             return {"adversarial": difference, "penalty": 0.0}
         return {"adversarial": difference * 1e38 * 1e38 if self.fault == "infinite" else difference}
@@ -188,6 +192,7 @@ def test_a_model_without_ema_passes() -> None:
         ("constant", "two latents give the same image"),
         ("hidden", "some weights are not in the checkpoint"),
         ("counts", "training goes on differently after saving and loading ("),
+        ("shift", "training goes on differently after saving and loading (term 'shift' of phase 'critic' differs)"),
         ("unsaved", "training goes on differently after saving and loading ("),
         ("unmarked", "no discriminator was given real images that ganzoo knows"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ganzoo.backend import jittor
@@ -40,6 +40,8 @@ def check_setup(setup: Setup, domains: Sequence[str] | None = None) -> None:
             isinstance(sampled, Generator),
             f"the network to sample, {setup.generator!r}, is not a ganzoo.Generator, and there is no `translator`.",
         )
+    else:
+        _check_networks_of(sampled, networks)
     if isinstance(sampled, DirectTranslator):
         _check_directions(sampled, domains)
     else:
@@ -78,6 +80,17 @@ def _check_directions(translator: DirectTranslator, domains: Sequence[str] | Non
             f"the direction {each!r} of the translator needs domain {max(each)}, but the data has "
             f"{format_count(len(domains or ()), 'domain')}, numbered from 0.",
         )
+
+
+def _check_networks_of(translator: Any, networks: Mapping[str, Network]) -> None:
+    for attribute, value in vars(translator).items():
+        found = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
+        for each in found:
+            _require(
+                not isinstance(each, Network) or any(each is network for network in networks.values()),
+                f"the translator has a network, in {attribute!r}, that is not among those of the Setup, so it would "
+                "not be trained.",
+            )
 
 
 def _check_attributes(name: str, network: Network) -> None:

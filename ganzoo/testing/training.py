@@ -59,6 +59,7 @@ class PhaseChecker:
         self.networks = state.setup.networks
         self.before = self._weights()
         self.not_run = {phase.name for phase in state.setup.loss.phases}
+        self.terms: list[tuple[str, float]] = []
 
     def _weights(self) -> dict[str, dict[str, np.ndarray]]:
         backend.run_pending()
@@ -70,6 +71,7 @@ class PhaseChecker:
         for name, term in terms.items():
             value = float(term.item())
             require(math.isfinite(value), f"term {name!r} of {which} is {value} on noise images.")
+            self.terms.append((f"term {name!r} of {which}", value))
         require(bool(finite.item()), f"the gradients of {which} are not finite on noise images.")
         for network, weights in after.items():
             changed = [key for key, value in weights.items() if not np.array_equal(value, self.before[network][key])]
@@ -124,10 +126,10 @@ def check_resuming(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
     restored = TrainState(state.model, state.options, data, train)
     restored.load({name: array.copy() for name, array in state.tensors().items()}, state.metadata())
     state.position = None  # the step below is the first of its Step
-    for each in (state, restored):
-        _check_stage(each, data, dataset)
+    terms, restored_terms = (_check_stage(each, data, dataset) for each in (state, restored))
     after = restored.tensors()
-    differing = [name for name, value in state.tensors().items() if not np.array_equal(value, after[name])]
+    differing = [name for (name, value), (_, other) in zip(terms, restored_terms) if value != other]
+    differing += [name for name, value in state.tensors().items() if not np.array_equal(value, after[name])]
     require(
         not differing,
         f"training goes on differently after saving and loading ({(differing or [''])[0]} differs): a step changes "
@@ -142,7 +144,8 @@ def _check_stages(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
         _check_stage(state, data, dataset)
 
 
-def _check_stage(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
+def _check_stage(state: TrainState, data: DataInfo, dataset: Dataset) -> list[tuple[str, float]]:
+    """Train in the current stage until every phase has run, and return the terms of all steps."""
     from ganzoo.data.loader import Loader
     from ganzoo.training.step import Step
 
@@ -159,3 +162,4 @@ def _check_stage(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
             raise AssertionError(str(error)) from error
         state.progress = state.progress.after(BATCH)
     require(not checker.not_run, f"these phases never ran in {max_steps} steps: {', '.join(sorted(checker.not_run))}.")
+    return checker.terms
