@@ -167,3 +167,13 @@ for domains in ((), ("a", "b", "c"), ("a", "b")):
     )
     needs = "--data photos: my-gan needs two domains, a folder of images for each; the data has"
     assert child.stdout == f"{needs}: none.\n{needs}: a, b, c.\n"
+
+
+@pytest.mark.parametrize("kind", ["gan", "conditional", "translation", "dataset", "metric", "events"])
+def test_the_written_package_passes_ruff(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("ruff")
+    new_plugin("my-gan", "--kind", kind, "--out", tmp_path)
+    for command in (["check"], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", str(tmp_path)]
+        checked = subprocess.run(ruff, capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout
