@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from ganzoo import Adam, Batch, DataInfo, Loss, Model, Options, Phase, Progress, Setup, TrainOptions, option
+from ganzoo.errors import PluginError
 from ganzoo.registry import plugins
 from ganzoo.testing import check_dataset, check_model
 from tests.support.shades import Shades, ShadesGAN
@@ -66,11 +67,39 @@ def networks() -> SimpleNamespace:
                 self.more = [jt.nn.Linear(2, 1)]
             if fault == "unused":
                 self.unused = jt.nn.Linear(2, 1)
+            if fault == "forward":
+                self.block = Forward()
+            self.fault, self.calls, self._calls = fault, 0, jt.zeros((1, 1)).stop_grad()
 
         def execute(self, images: Any) -> Any:
-            return self.score(images.reshape((images.shape[0], -1)))
+            if self.fault == "counts":
+                self.calls += 1
+            if self.fault == "unsaved":
+                self._calls.update(self._calls + 1)
+            return self.score(images.reshape((images.shape[0], -1))) * (1 + self.calls + self._calls)
 
-    return SimpleNamespace(Generator=Generator, Discriminator=Discriminator)
+    class Forward(jt.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x
+
+    class ForwardDiscriminator(ganzoo.Discriminator):
+        def forward(self, images: Any) -> Any:
+            return images
+
+    class LabelledGenerator(Generator):
+        def execute(self, z: Any, labels: Any) -> Any:
+            return super().execute(z)
+
+    class BareGenerator(ganzoo.Generator):
+        latent = 2
+
+    return SimpleNamespace(
+        Generator=Generator,
+        Discriminator=Discriminator,
+        ForwardDiscriminator=ForwardDiscriminator,
+        LabelledGenerator=LabelledGenerator,
+        BareGenerator=BareGenerator,
+    )
 
 
 class TinyLoss(Loss):
@@ -78,6 +107,7 @@ class TinyLoss(Loss):
 
     def __init__(self, generator: Any, discriminator: Any, fault: str) -> None:
         self.generator, self.discriminator, self.fault = generator, discriminator, fault
+        self.steps = 0
 
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
         fakes = self.generator(batch.latents(2))
@@ -92,6 +122,9 @@ class TinyLoss(Loss):
             self.generator.offset.update(self.generator.offset + 0.1)
         reals = batch.images * 1.0 if self.fault == "unmarked" else batch.images
         difference = self.discriminator(fakes.detach()).mean() - self.discriminator(reals).mean()
+        if self.fault == "shift":
+            self.steps += 1
+            return {"adversarial": difference, "shift": difference * 0.0 + self.steps}
         if self.fault == "number":
             return {"adversarial": difference, "penalty": 0.0}
         return {"adversarial": difference * 1e38 * 1e38 if self.fault == "infinite" else difference}
@@ -108,6 +141,8 @@ class Tiny(Model):
         self.fault, self.changes = fault, changes
 
     def build(self, options: Any, data: DataInfo, train: TrainOptions) -> Setup:
+        if self.fault == "nothing":
+            return None  # type: ignore[return-value]
         generator = networks().Generator(data, self.fault)
         discriminator = networks().Discriminator(data, self.fault)
         adam = Adam(0.01)
@@ -143,6 +178,7 @@ def test_a_model_without_ema_passes() -> None:
             "list",
             "network 'discriminator' has layers or weights in the plain list 'more'; put layers into",
         ),
+        ("nothing", "`build` returned None, not a ganzoo.Setup."),
         ("unused", "no phase gives a gradient to discriminator.unused.bias, discriminator.unused.weight"),
         ("foreign", "phase 'critic' changes generator.offset, but does not name 'generator'"),
         ("frozen", "phase 'generator' names 'generator', but changes none of its weights"),
@@ -156,6 +192,9 @@ def test_a_model_without_ema_passes() -> None:
         ("batch", "in inference an image depends on the other images in its batch"),
         ("constant", "two latents give the same image"),
         ("hidden", "some weights are not in the checkpoint"),
+        ("counts", "training goes on differently after saving and loading ("),
+        ("shift", "training goes on differently after saving and loading (term 'shift' of phase 'critic' differs)"),
+        ("unsaved", "training goes on differently after saving and loading ("),
         ("unmarked", "no discriminator was given real images that ganzoo knows"),
     ],
 )
@@ -167,8 +206,12 @@ def test_a_faulty_model_is_caught(fault: str, expected: str) -> None:
     ("changes", "expected"),
     [
         ({"networks": {"generator": 1}}, "network 'generator' is not a subclass of ganzoo.Network"),
-        ({"generator": "discriminator"}, "the network to sample, 'discriminator', is not a ganzoo.Generator"),
-        ({"generator": "painter"}, "the network to sample, 'painter', is not a ganzoo.Generator"),
+        ({"generator": "discriminator"}, "the network to sample, 'discriminator', is not a ganzoo.Generator, and"),
+        (
+            {"generator": "painter"},
+            "there is no network 'painter' to sample; name one as `generator` of the Setup, which has 'generator', "
+            "'discriminator'.",
+        ),
         ({"optimizers": {"painter": Adam(0.1)}}, "there is an optimizer for 'painter', but no such network"),
         (
             {"optimizers": {"generator": 0.1}},
@@ -180,7 +223,10 @@ def test_a_faulty_model_is_caught(fault: str, expected: str) -> None:
         ({"phases": ()}, "the loss has no phases"),
         ({"phases": (PHASES[0], PHASES[0])}, "two phases have the same name: critic, critic"),
         ({"phases": (Phase("critic", ("critic",)),)}, "phase 'critic' updates 'critic', which has no optimizer"),
-        ({"phases": (Phase("critic", "discriminator"),)}, "phase 'critic': its networks are not a tuple"),
+        (
+            {"phases": (Phase("critic", "discriminator"),)},
+            "phase 'critic': its networks are 'discriminator', not a tuple",
+        ),
         (
             {"phases": (Phase("critic", ("discriminator",), interval=0),)},
             "the interval of phase 'critic' is 0, not a positive integer",
@@ -192,11 +238,61 @@ def test_an_inconsistent_setup_is_caught(changes: dict[str, Any], expected: str)
     assert expected in failure_of(Tiny(**changes))
 
 
+def with_networks(generator: Any, discriminator: Any) -> str:
+    """Return why training refuses these networks; '' if it does not."""
+    adam = Adam(0.01)
+    setup = Setup(
+        {"generator": generator, "discriminator": discriminator},
+        {"generator": adam, "discriminator": adam},
+        TinyLoss(generator, discriminator, ""),
+    )
+    from ganzoo.registry.setup_validation import check_setup  # here, because this module is imported without Jittor
+
+    try:
+        check_setup(setup)
+    except PluginError as error:
+        return str(error)
+    return ""
+
+
+def test_networks_that_can_not_be_called_are_caught(jittor: Any) -> None:
+    data, classes = DataInfo("any", 4, 4, 1), networks()
+    generator, discriminator = classes.Generator(data, ""), classes.Discriminator(data, "")
+    rename = "defines `forward`; Jittor calls `execute`, so rename it."
+    block, forward = classes.Discriminator(data, "forward"), classes.ForwardDiscriminator()
+    assert with_networks(generator, forward) == f"network 'discriminator': ForwardDiscriminator {rename}"
+    assert with_networks(generator, block) == f"network 'discriminator': Forward {rename}"
+    bare = classes.BareGenerator()
+    assert with_networks(bare, discriminator) == "network 'generator': BareGenerator does not define `execute`."
+
+
+def test_a_generator_whose_arguments_do_not_fit_its_classes_is_caught(jittor: Any) -> None:
+    data, classes = DataInfo("any", 4, 4, 1), networks()
+    plain, labelled = classes.Generator(data, ""), classes.LabelledGenerator(data, "")
+    discriminator = classes.Discriminator(data, "")
+    plain.classes = 3
+    assert with_networks(plain, discriminator) == (
+        "the generator defines execute(z), but it has 3 classes, so it is called with z and labels."
+    )
+    assert with_networks(labelled, discriminator) == (
+        "the generator defines execute(z, labels), but it is called with z alone, unless it sets `classes` or "
+        "`attributes` to their number."
+    )
+    plain.classes, plain.attributes = 0, 2
+    assert with_networks(plain, discriminator) == (
+        "the generator defines execute(z), but it has 2 attributes, so it is called with z and attributes."
+    )
+    labelled.classes = 3
+    assert not with_networks(labelled, discriminator)
+
+
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
+        (Tiny("nothing"), "`build` returned None, not a ganzoo.Setup."),
+        (Tiny("forward"), "network 'discriminator': Forward defines `forward`; Jittor calls `execute`"),
         (Tiny("list"), "network 'discriminator' has layers or weights in the plain list"),
-        (Tiny(generator="painter"), "the network to sample, 'painter'"),
+        (Tiny(generator="painter"), "there is no network 'painter' to sample"),
         (
             Tiny(optimizers={"generator": 0.1}),
             "the optimizer of 'generator' is 0.1, not a ganzoo.Optimizer, e.g. ganzoo.Adam",

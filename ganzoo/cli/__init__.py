@@ -86,7 +86,8 @@ def _run_command(run: Callable[[], Any]) -> Any:
 
 
 def _report_error(error: BaseException) -> int | None:
-    """Print a known error in one line and return its exit status; return None for any other error."""
+    """Print a known error in one line, or the short traceback of one in a plugin's code, and return its exit status.
+    Return None for any other error."""
     if isinstance(error, click.ClickException):
         if type(error).__name__ == "NoArgsIsHelpError":  # new in click 8.2
             error.show()
@@ -102,17 +103,19 @@ def _report_error(error: BaseException) -> int | None:
     if isinstance(error, OSError):  # a full disk, say, or a missing permission: show the system's own message
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{write_error(error)}.", 1)
-    return None
+    from ganzoo.registry.tracebacks import plugin_traceback
+
+    shown = plugin_traceback(error)
+    return None if shown is None else _fail(shown, 1, "Error in a plugin")
 
 
-def _fail(message: str, status: int) -> int:
+def _fail(message: str, status: int, what: str = "Error") -> int:
     message = "\n".join(map(printable, message.split("\n")))
     if not distributed.is_rank_zero():
         time.sleep(RANK_ZERO_GRACE)
+        what = f"{what} on rank {distributed.rank()}"
     with contextlib.suppress(OSError):  # stderr may be closed
-        click.echo(
-            f"Error{'' if distributed.is_rank_zero() else f' on rank {distributed.rank()}'}: {message}", err=True
-        )
+        click.echo(f"{what}: {message}", err=True)
     return status
 
 

@@ -183,7 +183,8 @@ class StyleGenerator(Generator):
 
 class Discriminator(Network):
     """Maps images (N, C, H, W) in [-1, 1], and in a conditional model their labels (N, classes) or attributes
-    (N, attributes), to unbounded scores (N, 1); higher is more real.
+    (N, attributes), to unbounded scores (N, 1); higher is more real. A discriminator of patches has scores (N, 1, h, w)
+    (Isola et al. 2017).
 
     With `--augment`, a discriminator in training mode sees augmented images: they are its first argument, and its
     scores, or the first of several results, are those of the augmented images.

@@ -7,6 +7,7 @@ from typing import Any
 from ganzoo.backend import jittor
 from ganzoo.backend.operations import full_precision, linear, matmul, transpose
 from ganzoo.errors import PluginError
+from ganzoo.interfaces.layers import ClassProjection
 
 jt: Any = jittor()
 
@@ -18,13 +19,18 @@ def spectral_norm(layer: Any) -> Any:
     """Return a layer that computes `layer` with its weight divided by its largest singular value (Miyato et al. 2018,
     algorithm 1).
 
-    `layer` is a `Conv`, `ConvTranspose`, `Linear` or `UpsampledConv`; PluginError for any other. The singular value is
-    that of the weight as a matrix with a row for each output channel. It is estimated by the power method, of which
-    each forward pass in training mode runs one iteration. The singular vectors `u` and `v` are buffers.
+    `layer` is a `Conv`, `ConvTranspose`, `Linear`, `UpsampledConv` or `ClassProjection`; PluginError for any other. The
+    singular value is that of the weight as a matrix with a row for each output channel. It is estimated by the power
+    method, of which each forward pass in training mode runs one iteration. The singular vectors `u` and `v` are
+    buffers.
     """
+    if isinstance(layer, ClassProjection):
+        layer.embedding = spectral_norm(layer.embedding)
+        return layer
     if not isinstance(layer, (jt.nn.Conv, jt.nn.ConvTranspose, jt.nn.Linear)):
         raise PluginError(
-            f"spectral_norm expects a Conv, ConvTranspose, Linear or UpsampledConv, got {type(layer).__name__}."
+            "spectral_norm expects a Conv, ConvTranspose, Linear, UpsampledConv or ClassProjection, got "
+            f"{type(layer).__name__}."
         )
     return SpectralNorm(layer)
 

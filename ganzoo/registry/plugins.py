@@ -15,11 +15,12 @@ import time
 import traceback
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from ganzoo.errors import OptionError, PluginError, describe_failure, did_you_mean
+from ganzoo.errors import BackendError, OptionError, PluginError, describe_failure, did_you_mean
 from ganzoo.interfaces import hookspecs
 from ganzoo.registry.discovery import (
     GROUP,
@@ -127,7 +128,7 @@ def load(entry_points: Iterable[metadata.EntryPoint] | None = None, reserved: Co
     """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
-    if _tracing():
+    if tracing():
         _trace_hook_calls(manager)
     registry = Registry(manager, reserved)
     if entry_points is None:
@@ -153,8 +154,11 @@ def _load_one(registry: Registry, plugin: Plugin, entry_point: metadata.EntryPoi
     try:
         module = entry_point.load()
     except PLUGIN_ERRORS as error:
-        hint = "import Jittor only inside build, as ganzoo.jt; " if _in_jittor(error) else ""
-        plugin.problems.append(f"{hint}import of {entry_point.value} failed: {describe_failure(error)}")
+        needs_jittor = isinstance(error, BackendError) or _in_jittor(error)
+        hint = "import Jittor, and modules that use it, only inside build; " if needs_jittor else ""
+        what = "Jittor is not started yet" if isinstance(error, BackendError) else describe_failure(error)
+        where = _location(error, entry_point.value.partition(":")[0], outermost=needs_jittor)
+        plugin.problems.append(f"{hint}import of {entry_point.value} failed: {what}{where}")
         return
     if not imported_before and "jittor" in sys.modules:
         plugin.problems.append(
@@ -177,6 +181,21 @@ def _in_jittor(error: BaseException) -> bool:
     """Return whether an error was raised by an import of Jittor, which fails if ganzoo.backend has not prepared it."""
     modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
     return any(name.partition(".")[0] in ("jittor", "jittor_utils") for name in modules)
+
+
+def _location(error: BaseException, module: str, outermost: bool) -> str:
+    """Return ' (file, line N)' of the plugin's own code: of the innermost call, or of the outermost, which imports the
+    rest. Empty if there is none, or if the message already says it, as that of a SyntaxError does."""
+    package = module.partition(".")[0]
+    frames = [
+        (Path(frame.f_code.co_filename).name, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__", "").partition(".")[0] == package
+    ]
+    if not frames or isinstance(error, SyntaxError):
+        return ""
+    file, line = frames[0 if outermost else -1]
+    return f" ({file}, line {line})"
 
 
 def _register(manager: pluggy.PluginManager, module: Any, plugin: Plugin) -> list[tuple[str, pluggy.HookImpl]]:
@@ -265,12 +284,13 @@ def _trace_hook_calls(manager: pluggy.PluginManager) -> None:
     manager.add_hookcall_monitoring(before, after)
 
 
-def _tracing() -> bool:
+def tracing() -> bool:
+    """Return whether GANZOO_TRACE_PLUGINS is set."""
     return os.environ.get("GANZOO_TRACE_PLUGINS", "") not in ("", "0")
 
 
 def _trace(line: str) -> None:
-    if _tracing():
+    if tracing():
         print(f"ganzoo plugins: {line}", file=sys.stderr)
 
 

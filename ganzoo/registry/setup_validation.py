@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ganzoo.backend import jittor
@@ -18,20 +20,31 @@ from ganzoo.interfaces.translator import DirectTranslator
 RESERVED = ("net", "ema")  # what checkpoints call the networks and their EMA
 
 
-def check_setup(setup: Setup) -> None:
-    """Raise PluginError unless the networks, optimizers, phases and EMA decays are consistent."""
+def check_setup(setup: Setup, domains: Sequence[str] | None = None) -> None:
+    """Raise PluginError unless the networks, optimizers, phases and EMA decays are consistent, and the translator's
+    directions are between the `domains` of the data (None: not checked)."""
+    _require(isinstance(setup, Setup), f"`build` returned {setup!r}, not a ganzoo.Setup.")
     networks = setup.networks
     for name, network in networks.items():
         _require(isinstance(network, Network), f"network {name!r} is not a subclass of ganzoo.Network.")
         _check_containers(name, network)
+        _check_execute(name, network)
     sampled: Any = setup.translator
     if sampled is None:
         sampled = networks.get(setup.generator)
         _require(
-            isinstance(sampled, Generator), f"the network to sample, {setup.generator!r}, is not a ganzoo.Generator."
+            sampled is not None,
+            f"there is no network {setup.generator!r} to sample; name one as `generator` of the Setup, which has "
+            f"{', '.join(map(repr, networks))}.",
         )
+        _require(
+            isinstance(sampled, Generator),
+            f"the network to sample, {setup.generator!r}, is not a ganzoo.Generator, and there is no `translator`.",
+        )
+    else:
+        _check_networks_of(sampled, networks)
     if isinstance(sampled, DirectTranslator):
-        _check_directions(sampled)
+        _check_directions(sampled, domains)
     else:
         latent = getattr(sampled, "latent", None)
         _require(
@@ -42,6 +55,7 @@ def check_setup(setup: Setup) -> None:
             not (sampled.classes and sampled.attributes),
             f"the generator has {sampled.classes} classes and {sampled.attributes} attributes, but can't have both.",
         )
+        _check_arguments(sampled)
     for name, optimizer in setup.optimizers.items():
         _require(name in networks, f"there is an optimizer for {name!r}, but no such network.")
         _require(
@@ -73,12 +87,28 @@ def check_attributes(setup: Setup, data: DataInfo) -> None:
         raise DataError(f"{data.name}: its images have {found}, but the generator takes {count}.")
 
 
-def _check_directions(translator: DirectTranslator) -> None:
+def _check_directions(translator: DirectTranslator, domains: Sequence[str] | None) -> None:
     directions = getattr(translator, "directions", ())
     _require(bool(directions), "the translator has no `directions`, pairs (source, target) of domains.")
     for each in directions:
         valid = isinstance(each, tuple) and len(each) == 2 and all(isinstance(n, int) and n >= 0 for n in each)
         _require(valid, f"the direction {each!r} of the translator is not a pair of domains, such as (0, 1).")
+        _require(
+            domains is None or max(each) < len(domains),
+            f"the direction {each!r} of the translator needs domain {max(each)}, but the data has "
+            f"{format_count(len(domains or ()), 'domain')}, numbered from 0.",
+        )
+
+
+def _check_networks_of(translator: Any, networks: Mapping[str, Network]) -> None:
+    for attribute, value in vars(translator).items():
+        found = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
+        for each in found:
+            _require(
+                not isinstance(each, Network) or any(each is network for network in networks.values()),
+                f"the translator has a network, in {attribute!r}, that is not among those of the Setup, so it would "
+                "not be trained.",
+            )
 
 
 def _check_containers(name: str, network: Network) -> None:
@@ -102,6 +132,37 @@ def _check_containers(name: str, network: Network) -> None:
             )
 
 
+def _check_execute(name: str, network: Network) -> None:
+    """Raise PluginError if a module has PyTorch's `forward` in place of `execute`, or a network has neither."""
+    for module in network.modules():
+        defining = next(each for each in type(module).__mro__ if {"execute", "forward"} & vars(each).keys())
+        _require(
+            "execute" in vars(defining),
+            f"network {name!r}: {type(module).__name__} defines `forward`; Jittor calls `execute`, so rename it.",
+        )
+    _require(
+        not getattr(type(network).execute, "__isabstractmethod__", False),
+        f"network {name!r}: {type(network).__name__} does not define `execute`.",
+    )
+
+
+def _check_arguments(generator: Generator) -> None:
+    """Raise PluginError unless `execute` takes the arguments with which the generator is sampled."""
+    signature = inspect.signature(generator.execute)
+    arguments = ", ".join(signature.parameters)
+    kind = "classes" if generator.classes else "attributes" if generator.attributes else ""
+    second = {"classes": "labels", "attributes": "attributes"}.get(kind)
+    try:
+        signature.bind(*filter(None, ("z", second)))
+    except TypeError:
+        hint = (
+            f"it has {getattr(generator, kind)} {kind}, so it is called with z and {second}."
+            if kind
+            else "it is called with z alone, unless it sets `classes` or `attributes` to their number."
+        )
+        raise PluginError(f"the generator defines execute({arguments}), but {hint}") from None
+
+
 def _check_phases(setup: Setup) -> None:
     phases = setup.loss.phases
     names = [phase.name for phase in phases]
@@ -112,7 +173,10 @@ def _check_phases(setup: Setup) -> None:
             isinstance(phase.interval, int) and phase.interval >= 1,
             f"the interval of phase {phase.name!r} is {phase.interval!r}, not a positive integer.",
         )
-        _require(isinstance(phase.networks, tuple), f"phase {phase.name!r}: its networks are not a tuple.")
+        _require(
+            isinstance(phase.networks, tuple),
+            f"phase {phase.name!r}: its networks are {phase.networks!r}, not a tuple, such as ('generator',).",
+        )
         for network in phase.networks:
             _require(network in setup.optimizers, f"phase {phase.name!r} updates {network!r}, which has no optimizer.")
     for name in setup.optimizers:
@@ -127,7 +191,7 @@ def check_terms(phase: Phase, terms: Any) -> None:
     )
     for name, term in terms.items():
         what = f"term {name!r} of phase {phase.name!r}"
-        _require(isinstance(term, jittor().Var), f"{what} is {term!r}, not a Var.")
+        _require(isinstance(term, jittor().Var), f"{what} is {term!r}, not a Var, so it has no gradient.")
         _require(math.prod(term.shape) == 1, f"{what} has shape {tuple(term.shape)}; take the mean over the batch.")
 
 

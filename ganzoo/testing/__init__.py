@@ -28,7 +28,7 @@ from ganzoo.testing.dataset import check_dataset as check_dataset
 from ganzoo.testing.lazy_import import check_lazy_import
 from ganzoo.testing.requirement import BATCH, IMAGES, require
 from ganzoo.testing.sampling import check_checkpoint, check_generator, check_sheets, check_translator, classes_of
-from ganzoo.testing.training import SyntheticDataset, check_augmentation, check_setup, check_training
+from ganzoo.testing.training import SyntheticDataset, check_augmentation, check_resuming, check_setup, check_training
 
 
 def check_model(
@@ -71,6 +71,7 @@ def check_model(
         else:
             check_translator(state, data)
         check_checkpoint(model, chosen, data, state)
+    check_resuming(state, data, dataset)
     check_augmentation(model, chosen, data, SyntheticDataset(data))
 
 

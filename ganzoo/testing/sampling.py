@@ -78,8 +78,11 @@ def check_generator(state: TrainState, data: DataInfo) -> None:
             f"the generator has {generator.classes} classes, but the data has {len(data.domains)} domains.",
         )
     if generator.classes or generator.attributes:
-        what = "classes" if generator.classes else "values of the attributes"
-        require(not np.array_equal(three, _images(generator, z, 1)), f"two {what} give the same images.")
+        what, which = ("classes", "labels") if generator.classes else ("values of the attributes", "attributes")
+        require(
+            not np.array_equal(three, _images(generator, z, 1)),
+            f"two {what} give the same images: the generator does not use its {which}.",
+        )
 
 
 def check_translator(state: TrainState, data: DataInfo) -> None:
@@ -102,7 +105,6 @@ def _check_directions(translator: DirectTranslator, data: DataInfo) -> None:
     jt = backend.jittor()
     for direction in translator.directions:
         what = f"in the direction {direction} the translator"
-        require(max(direction) < len(data.domains), f"{what} uses a domain that the data lacks.")
         with jt.no_grad():
             images, again, alone = (
                 translator.translate(jt.array(_noise(data, 1)[:count]), direction).numpy() for count in (3, 3, 1)

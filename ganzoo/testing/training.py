@@ -53,7 +53,7 @@ def check_setup(setup: Setup, data: DataInfo) -> None:
     from ganzoo.registry import setup_validation
 
     try:
-        setup_validation.check_setup(setup)
+        setup_validation.check_setup(setup, data.domains)
         setup_validation.check_attributes(setup, data)
     except (DataError, PluginError) as error:
         raise AssertionError(str(error)) from error
@@ -66,6 +66,7 @@ class PhaseChecker:
         self.networks = state.setup.networks
         self.before = self._weights()
         self.not_run = {phase.name for phase in state.setup.loss.phases}
+        self.terms: list[tuple[str, float]] = []
 
     def _weights(self) -> dict[str, dict[str, np.ndarray]]:
         backend.run_pending()
@@ -77,6 +78,7 @@ class PhaseChecker:
         for name, term in terms.items():
             value = float(term.item())
             require(math.isfinite(value), f"term {name!r} of {which} is {value} on noise images.")
+            self.terms.append((f"term {name!r} of {which}", value))
         require(bool(finite.item()), f"the gradients of {which} are not finite on noise images.")
         for network, weights in after.items():
             changed = [key for key, value in weights.items() if not np.array_equal(value, self.before[network][key])]
@@ -121,13 +123,37 @@ def check_augmentation(model: Model, options: Options, data: DataInfo, dataset: 
     )
 
 
+def check_resuming(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
+    """Check that training goes on from the saved state exactly as without a break. On a GPU, where sums are not exactly
+    reproducible, this is not checked."""
+    from ganzoo.training.state import TrainState
+
+    if backend.device() != "cpu":
+        return
+    train = resolve(TrainOptions, {"batch": BATCH}, state.model.defaults)
+    restored = TrainState(state.model, state.options, data, train)
+    restored.load({name: array.copy() for name, array in state.tensors().items()}, state.metadata())
+    state.position = None  # the step below is the first of its Step
+    terms, restored_terms = (_check_stage(each, data, dataset) for each in (state, restored))
+    after = restored.tensors()
+    differing = [name for (name, value), (_, other) in zip(terms, restored_terms) if value != other]
+    differing += [name for name, value in state.tensors().items() if not np.array_equal(value, after[name])]
+    require(
+        not differing,
+        f"training goes on differently after saving and loading ({(differing or [''])[0]} differs): a step changes "
+        "something that is not in the checkpoint. Keep it in a buffer: a Var with stop_grad, whose name does not begin "
+        "with '_', and which `Var.update` changes.",
+    )
+
+
 def _check_stages(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
     for stage in sorted({0, len(state.schedule.stages) - 1}):
         state.progress = dataclasses.replace(state.progress, stage=stage, stage_images=0)
         _check_stage(state, data, dataset)
 
 
-def _check_stage(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
+def _check_stage(state: TrainState, data: DataInfo, dataset: Dataset) -> list[tuple[str, float]]:
+    """Train in the current stage until every phase has run, and return the terms of all steps."""
     from ganzoo.data.loader import Loader
     from ganzoo.training.step import Step
 
@@ -144,3 +170,4 @@ def _check_stage(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
             raise AssertionError(str(error)) from error
         state.progress = state.progress.after(BATCH)
     require(not checker.not_run, f"these phases never ran in {max_steps} steps: {', '.join(sorted(checker.not_run))}.")
+    return checker.terms

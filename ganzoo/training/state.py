@@ -47,7 +47,7 @@ class TrainState:
         with backend.on_host():  # so that a seed gives the same weights on every device
             backend.seed(train.seed, 0)
             self.setup: Setup = model.build(options, data, train)
-            check_setup(self.setup)
+            check_setup(self.setup, data.domains)
             check_attributes(self.setup, data)
             copy = model.build(options, data, train)  # for the EMA
         self.attributes = attributes if attribute_count(self.setup) else None

@@ -149,3 +149,31 @@ def test_the_written_module_is_light_and_registers_one_thing(tmp_path: Path, kin
         [sys.executable, "-c", code], cwd=tmp_path / "my-gan" / "src", capture_output=True, text=True, check=False
     )
     assert child.stdout == "my-gan False\n", child.stderr
+
+
+def test_a_written_translation_model_says_which_data_it_needs(tmp_path: Path) -> None:
+    new_plugin("my-gan", "--kind", "translation", "--out", tmp_path)
+    code = """
+from ganzoo import DataInfo, OptionError, TrainOptions
+from my_gan import MyGanModel, MyGanOptions
+for domains in ((), ("a", "b", "c"), ("a", "b")):
+    try:
+        MyGanModel().check(MyGanOptions(), TrainOptions(data="photos"), DataInfo("photos", 8, 64, 3, domains), True)
+    except OptionError as error:
+        print(error)
+"""
+    child = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "my-gan" / "src", capture_output=True, text=True, check=True
+    )
+    needs = "--data photos: my-gan needs two domains, a folder of images for each; the data has"
+    assert child.stdout == f"{needs}: none.\n{needs}: a, b, c.\n"
+
+
+@pytest.mark.parametrize("kind", ["gan", "conditional", "translation", "dataset", "metric", "events"])
+def test_the_written_package_passes_ruff(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("ruff")
+    new_plugin("my-gan", "--kind", kind, "--out", tmp_path)
+    for command in (["check"], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", str(tmp_path)]
+        checked = subprocess.run(ruff, capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout

@@ -124,6 +124,19 @@ def test_init_dcgan_estimates_the_singular_values_of_the_new_weights():
     assert not critic.norm.bias.numpy().any()
 
 
+def test_the_embedding_of_a_class_projection_can_be_normalised():
+    projection = ganzoo.ClassProjection(3, 5)
+    weight = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
+    projection.embedding.weight.update(ganzoo.jt.array(weight))
+    normalised = ganzoo.spectral_norm(projection)
+    features = np.random.default_rng(1).standard_normal((4, 5)).astype(np.float32)
+    labels = np.eye(3, dtype=np.float32)[[0, 2, 1, 2]]
+    for _ in range(50):  # until the power method has converged
+        scores = normalised(ganzoo.jt.array(features), ganzoo.jt.array(labels)).numpy()
+    embeddings = labels.astype(np.float64) @ (weight / np.linalg.norm(weight.astype(np.float64), 2)).T
+    np.testing.assert_allclose(scores, (embeddings * features).sum(1, keepdims=True), rtol=1e-4, atol=1e-6)
+
+
 def test_spectral_norm_refuses_other_layers():
-    with pytest.raises(PluginError, match="expects a Conv, ConvTranspose, Linear or UpsampledConv, got BatchNorm"):
+    with pytest.raises(PluginError, match="Linear, UpsampledConv or ClassProjection, got BatchNorm"):
         ganzoo.spectral_norm(ganzoo.BatchNorm(3))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -62,8 +64,11 @@ class Model(ganzoo.Model):
 """
 # Fault -> code of the module, and what `ganzoo plugins` must report.
 BROKEN = {
-    "raises": ("raise RuntimeError('no\\nluck')", "import of bad_raises failed: RuntimeError: no luck"),
-    "exits": ("import sys; sys.exit(3)", "import of bad_exits failed: SystemExit: 3"),
+    "raises": (
+        "raise RuntimeError('no\\nluck')",
+        "import of bad_raises failed: RuntimeError: no luck (bad_raises.py, line 1)",
+    ),
+    "exits": ("import sys; sys.exit(3)", "import of bad_exits failed: SystemExit: 3 (bad_exits.py, line 1)"),
     "syntax": ("def (", "import of bad_syntax failed: SyntaxError"),
     "signature": (
         MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(colour): return [Model()]",
@@ -172,7 +177,7 @@ def test_using_a_broken_plugins_model_gives_its_error(install: Install, written:
     assert result.exit_code == PluginError.exit_status
     assert result.output == (
         f"Error: model '{written}': its plugin (dist-of-bad_raises 1.5) is broken: "
-        "import of bad_raises failed: RuntimeError: no luck\n"
+        "import of bad_raises failed: RuntimeError: no luck (bad_raises.py, line 1)\n"
     )
 
 
@@ -260,9 +265,28 @@ def test_a_failed_import_of_jittor_says_how_to_import_it(
     install("other", "raise OSError('of its own')")
     registry = plugins.load()
     (problem,) = plugin(registry, "heavy").problems
-    assert problem.startswith("import Jittor only inside build, as ganzoo.jt; import of heavy failed: ")
-    assert problem.endswith("cannot open shared object file")
-    assert plugin(registry, "other").problems == ["import of other failed: OSError: of its own"]
+    assert problem == (
+        "import Jittor, and modules that use it, only inside build; import of heavy failed: "
+        "OSError: libcudart.so: cannot open shared object file (heavy.py, line 1)"
+    )
+    assert plugin(registry, "other").problems == ["import of other failed: OSError: of its own (other.py, line 1)"]
+
+
+@pytest.mark.parametrize("code", ["from ganzoo import jt", "import ganzoo\nclass G(ganzoo.Generator): pass"])
+def test_networks_that_are_imported_outside_build_are_named(install: Install, tmp_path: Path, code: str) -> None:
+    (tmp_path / "early").mkdir()
+    (tmp_path / "early" / "networks.py").write_text(code)
+    (tmp_path / "early" / "__init__.py").write_text("import ganzoo\nfrom early.networks import G\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    script = (
+        "from importlib import metadata\nfrom ganzoo.registry import plugins\n"
+        "print(plugins.load([metadata.EntryPoint('early', 'early', 'ganzoo')]).plugins[-1].problems[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == (
+        "import Jittor, and modules that use it, only inside build; import of early failed: "
+        "Jittor is not started yet (__init__.py, line 2)\n"
+    )
 
 
 def test_the_event_hooks_of_a_plugin_are_listed(install: Install) -> None:

@@ -49,4 +49,5 @@ class RunLogger:
                 self._reported.add(kind)
                 if not known:
                     self.run.log(traceback.format_exc().rstrip())
-                self.info(f"warning: {what}: {reason.rstrip('.')}. Training continues.")
+                where = "" if known else " (the traceback is in log.txt)"
+                self.info(f"warning: {what}: {reason.rstrip('.')}{where}. Training continues.")

@@ -85,12 +85,19 @@ def model_sheets(state: TrainState, dataset: Dataset) -> list[tuple[str, np.ndar
     inputs = Inputs(networks, domains, pixels, seeds, state.options, data, state.progress, state.attributes)
     found: dict[str, np.ndarray] = {}
     with jittor().no_grad():
-        for name, picture in state.model.sheets(inputs):
+        for name, picture in map(_checked_pair, state.model.sheets(inputs) or ()):
             if name in found:
                 raise PluginError(f"two sheets have the name {name!r}.")
             found[_checked_name(name)] = _checked_picture(name, picture)
     run_pending()
     return list(found.items())
+
+
+def _checked_pair(item: Any) -> tuple[Any, Any]:
+    if not (isinstance(item, tuple) and len(item) == 2):
+        found = f"{item.dtype} {tuple(item.shape)}" if hasattr(item, "shape") else repr(item)
+        raise PluginError(f"`sheets` must yield pairs of a name and a picture, not {found}.")
+    return item
 
 
 def _checked_name(name: Any) -> str:

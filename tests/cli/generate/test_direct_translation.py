@@ -92,3 +92,28 @@ def test_the_model_keeps_the_contract(jittor):
     from ganzoo.testing import check_model
 
     check_model(ShiftModel(), channels=(3,))
+
+
+def test_a_direction_to_a_domain_that_the_data_lacks_is_refused(jittor, ganzoo, domains, add_model):
+    add_model(ShiftModel(directions=(FORWARD, (0, 2))))
+    error = one_error(ganzoo(*TRAIN), status=1)
+    assert error == (
+        "Error: the direction (0, 2) of the translator needs domain 2, but the data has 2 domains, numbered from 0."
+    )
+
+
+class Stray(ShiftModel):
+    """A model whose translator has a network that nothing trains."""
+
+    def build(self, *arguments):
+        setup = super().build(*arguments)
+        setup.translator.networks = {FORWARD: super().build(*arguments).networks["shift"]}
+        return setup
+
+
+def test_a_translator_with_a_network_that_is_not_trained_is_refused(jittor, ganzoo, domains, add_model):
+    add_model(Stray())
+    assert one_error(ganzoo(*TRAIN), status=1) == (
+        "Error: the translator has a network, in 'networks', that is not among those of the Setup, so it would "
+        "not be trained."
+    )

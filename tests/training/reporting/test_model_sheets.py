@@ -134,6 +134,8 @@ PICTURE = np.zeros((4, 4, 3), np.uint8)
         (("a", PICTURE[:, :, 0]), "the sheet 'a' must be an array uint8 (H, W, C) with C = 1 or 3, not uint8 (4, 4)"),
         (("a", PICTURE / 1.0), "not float64 (4, 4, 3)"),
         (("a", "b"), "not str"),
+        (PICTURE, "`sheets` must yield pairs of a name and a picture, not uint8 (4, 4, 3)."),
+        ("pairs", "`sheets` must yield pairs of a name and a picture, not 'pairs'."),
     ],
 )
 def test_an_invalid_sheet_is_an_error(state, monkeypatch, sheet, message):
