@@ -42,12 +42,14 @@ class SyntheticDataset(Dataset):
         return [str(index // max(len(self.info.domains), 1)) for index in range(len(self))]
 
 
-def check_setup(setup: Setup, data: DataInfo) -> None:
-    """Check that the networks, optimizers, phases and EMA decays that `build` returns are consistent."""
+def check_setup(setup: Setup, data: DataInfo, conditional: bool) -> None:
+    """Check that the networks, optimizers, phases and EMA decays that `build` returns are consistent, and that the
+    model is `conditional` if its networks are built for domains."""
     from ganzoo.registry import setup_validation
 
     try:
         setup_validation.check_setup(setup, data.domains)
+        setup_validation.check_conditional(setup, conditional)
     except PluginError as error:
         raise AssertionError(str(error)) from error
 
