@@ -87,6 +87,16 @@ def check_attributes(setup: Setup, data: DataInfo) -> None:
         raise DataError(f"{data.name}: its images have {found}, but the generator takes {count}.")
 
 
+def check_conditional(setup: Setup, conditional: bool) -> None:
+    """Raise PluginError if networks that are built for domains belong to a model that is not `conditional`, whose
+    options and data are treated differently."""
+    classes = getattr(setup.networks.get(setup.generator), "classes", 0)
+    _require(
+        conditional or (setup.translator is None and not classes),
+        "a model with a translator or with classes needs `conditional = True`, or an option `conditional`.",
+    )
+
+
 def _check_directions(translator: DirectTranslator, domains: Sequence[str] | None) -> None:
     directions = getattr(translator, "directions", ())
     _require(bool(directions), "the translator has no `directions`, pairs (source, target) of domains.")

@@ -27,7 +27,7 @@ from ganzoo.registry.validation import checked_name
 from ganzoo.testing.dataset import check_dataset as check_dataset
 from ganzoo.testing.lazy_import import check_lazy_import
 from ganzoo.testing.requirement import BATCH, IMAGES, require
-from ganzoo.testing.sampling import check_checkpoint, check_generator, check_sheets, check_translator, classes_of
+from ganzoo.testing.sampling import check_checkpoint, check_generator, check_sheets, check_translator
 from ganzoo.testing.training import SyntheticDataset, check_augmentation, check_resuming, check_setup, check_training
 
 
@@ -58,11 +58,7 @@ def check_model(
         chosen = check_resolve_options(model, chosen, data)
         train = resolve(TrainOptions, {"batch": BATCH}, model.defaults)
         setup = model.build(chosen, data, train)
-        check_setup(setup, data)
-        require(
-            model.is_conditional(chosen) or (setup.translator is None and not classes_of(setup)),
-            "a model with a translator or with classes needs `conditional = True`, or an option `conditional`.",
-        )
+        check_setup(setup, data, model.is_conditional(chosen))
         dataset = SyntheticDataset(data)
         state = check_training(model, chosen, data, dataset)
         check_sheets(state, dataset)

@@ -13,7 +13,7 @@ from ganzoo import backend
 from ganzoo.errors import PluginError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 from ganzoo.interfaces.loss import one_hot
-from ganzoo.interfaces.model import Model, Setup
+from ganzoo.interfaces.model import Model
 from ganzoo.interfaces.options import Options, resolve
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.interfaces.translator import DirectTranslator
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     from ganzoo.training.state import TrainState
 
 TOLERANCE = 1e-4  # for pixels in [-1, 1], between two ways of computing the same image
-
-
-def classes_of(setup: Setup) -> int:
-    """Return the number of classes of the network to sample, 0 if it has none."""
-    return int(getattr(setup.networks.get(setup.generator), "classes", 0))
 
 
 def _images(generator: Any, z: np.ndarray, label: int = 0) -> np.ndarray:

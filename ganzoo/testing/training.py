@@ -47,14 +47,16 @@ class SyntheticDataset(Dataset):
         return np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
 
 
-def check_setup(setup: Setup, data: DataInfo) -> None:
-    """Check that the networks, optimizers, phases and EMA decays that `build` returns are consistent, and that the
-    generator takes the attributes of the data."""
+def check_setup(setup: Setup, data: DataInfo, conditional: bool) -> None:
+    """Check that the networks, optimizers, phases and EMA decays that `build` returns are consistent, that the
+    generator takes the attributes of the data, and that the model is `conditional` if its networks are built for
+    domains."""
     from ganzoo.registry import setup_validation
 
     try:
         setup_validation.check_setup(setup, data.domains)
         setup_validation.check_attributes(setup, data)
+        setup_validation.check_conditional(setup, conditional)
     except (DataError, PluginError) as error:
         raise AssertionError(str(error)) from error
 

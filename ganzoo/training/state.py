@@ -18,7 +18,7 @@ from ganzoo.interfaces.options import Options
 from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.stages import Schedule, StagePosition
 from ganzoo.interfaces.train_options import TrainOptions
-from ganzoo.registry.setup_validation import attribute_count, check_attributes, check_setup
+from ganzoo.registry.setup_validation import attribute_count, check_attributes, check_conditional, check_setup
 from ganzoo.training import due
 from ganzoo.training.augmentation.augmenter import Augmenter
 from ganzoo.training.ema import EMA
@@ -49,6 +49,7 @@ class TrainState:
             self.setup: Setup = model.build(options, data, train)
             check_setup(self.setup, data.domains)
             check_attributes(self.setup, data)
+            check_conditional(self.setup, model.is_conditional(options))
             copy = model.build(options, data, train)  # for the EMA
         self.attributes = attributes if attribute_count(self.setup) else None
         self.augmenter = None if train.augment == "none" else Augmenter(train, data)

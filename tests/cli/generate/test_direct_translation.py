@@ -117,3 +117,14 @@ def test_a_translator_with_a_network_that_is_not_trained_is_refused(jittor, ganz
         "Error: the translator has a network, in 'networks', that is not among those of the Setup, so it would "
         "not be trained."
     )
+
+
+class Unconditional(ShiftModel):
+    conditional = False
+
+
+def test_a_translator_of_a_model_that_is_not_conditional_is_refused(jittor, ganzoo, domains, add_model):
+    add_model(Unconditional())
+    assert one_error(ganzoo(*TRAIN), status=1) == (
+        "Error: a model with a translator or with classes needs `conditional = True`, or an option `conditional`."
+    )
