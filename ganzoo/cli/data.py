@@ -52,7 +52,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
         return
     for name, (summary, ready) in sorted(found.items()):
         click.echo(printable(f"{name:<12} {'ready' if ready else 'not yet':<8} {summary}"))
-    click.echo("--data also accepts a folder, a .zip or an .lmdb.")
+    click.echo("--data also accepts a folder, .zip, .lmdb, .npy, .npz or IDX file.")
 
 
 @data.command(short_help="Read every image of a data set, and list unreadable ones.")
@@ -111,7 +111,7 @@ def prepare(
     no_domains: bool,
     workers: int | None,
 ) -> None:
-    """Store all images of SOURCE (a name, a folder, a .zip or an .lmdb), scaled to several sizes, in one LMDB.
+    """Store all images of SOURCE (a name, a folder or a file), scaled to several sizes, in one LMDB.
 
     The validation images of SOURCE (in val/ next to train/) go into a second one, NAME-val.lmdb. Unreadable files are
     left out, and listed at the end. To continue after an interruption, run the same command again.

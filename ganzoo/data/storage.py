@@ -1,4 +1,4 @@
-"""Data sets from a folder, a zip archive or an LMDB.
+"""Data sets from a folder, a zip archive, an LMDB or arrays.
 
 They can be pickled, so that other processes can read the same images.
 """
@@ -15,11 +15,14 @@ import numpy as np
 from tqdm import tqdm
 
 from ganzoo.data.abstract_storage import Storage
+from ganzoo.data.array_images import ArrayImages
 from ganzoo.data.folder_storage import FolderStorage, is_archive
 from ganzoo.data.headers import list_supported_formats
+from ganzoo.data.idx_files import find_idx, is_idx, open_idx
 from ganzoo.data.images import channels_of, decode, decode_opened, peek, to_array
 from ganzoo.data.lmdb_storage import LmdbStorage
 from ganzoo.data.memory import pixel_budget
+from ganzoo.data.numpy_files import open_npy, open_npz
 from ganzoo.data.zip_storage import ZipStorage
 from ganzoo.errors import DataError, format_count, printable, reason
 from ganzoo.interfaces.dataset import DataInfo, Dataset
@@ -161,15 +164,21 @@ class StoredImages(Dataset):
 
 def open_path(
     path: Path, name: str | None = None, size: int | None = None, *, flip: bool | None = None, domains: bool = True
-) -> StoredImages:
-    """Open a folder, a zip archive or an LMDB as a data set. DataError, with the reason, if that fails.
+) -> StoredImages | ArrayImages:
+    """Open a folder, a zip archive, an LMDB, IDX files or arrays of NumPy as a data set. DataError, with the reason, if
+    that fails.
 
     `size` selects one of several stored sizes. `flip` says whether images may be mirrored (None: as an LMDB's metadata
     says, otherwise no). With `domains=False`, the images get no labels.
     """
     try:
-        storage = _open_storage(path, size)
-        data = StoredImages(name or _name(path), path, storage, flip)
+        if not path.exists():
+            raise DataError(f"{printable(str(path))}: no such file or folder.")
+        data: StoredImages | ArrayImages | None = _open_arrays(path, name or _name(path))
+        if data is None:
+            data = StoredImages(name or _name(path), path, _open_storage(path, size), flip)
+        elif flip is not None:
+            data.info = replace(data.info, flip=flip)
         return data if domains else data.unlabelled()
     except (OSError, ValueError) as error:  # name too long or with a null byte, or no permission
         raise DataError(f"{printable(str(path))!r}: can't be opened ({reason(error)}).") from error
@@ -181,9 +190,16 @@ def _name(path: Path) -> str:
     return printable((path.parent if path.name.lower() in SPLIT_FOLDERS else path).stem)
 
 
+def _open_arrays(path: Path, name: str) -> ArrayImages | None:
+    """Open arrays of images; None if there are none at `path`."""
+    if path.is_dir():
+        return open_idx(path, name) if find_idx(path) else None
+    readers = {".npy": open_npy, ".npz": open_npz}
+    reader = open_idx if is_idx(path) else readers.get(path.suffix.lower())
+    return reader(path, name) if reader else None
+
+
 def _open_storage(path: Path, size: int | None) -> Storage:
-    if not path.exists():
-        raise DataError(f"{printable(str(path))}: no such file or folder.")
     if path.is_dir():
         return LmdbStorage(path, size) if (path / "data.mdb").exists() else FolderStorage(path, size)
     if path.suffix.lower() == ".zip":
@@ -191,4 +207,6 @@ def _open_storage(path: Path, size: int | None) -> Storage:
     if path.suffix.lower() in (".lmdb", ".mdb"):
         return LmdbStorage(path, size)
     remedy = " Unpack it and give the folder." if is_archive(path.name) else ""
-    raise DataError(f"{printable(str(path))}: not a folder, a .zip archive or an .lmdb.{remedy}")
+    raise DataError(
+        f"{printable(str(path))}: not a folder, a .zip archive, an .lmdb, a .npy, a .npz or an IDX file.{remedy}"
+    )

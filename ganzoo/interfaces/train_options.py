@@ -13,7 +13,9 @@ class TrainOptions(Options):
     """Options of `ganzoo train` besides the model's own. A model can override the defaults."""
 
     data: str = option(
-        "mnist", "data set: a name (see `ganzoo data list`), a folder, a .zip or an .lmdb", group="Training"
+        "mnist",
+        "data set: a name (see `ganzoo data list`), a folder, .zip, .lmdb, .npy, .npz or IDX file",
+        group="Training",
     )
     kimg: float = option(1000.0, "length of training in thousands of real images", min=0.001, group="Training")
     batch: int = option(64, "images per update", min=1, group="Training")

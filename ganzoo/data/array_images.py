@@ -1,0 +1,120 @@
+"""Data sets whose pixels are stored in one array, rather than an encoded file for each image."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganzoo.data.images import crop_and_resize
+from ganzoo.errors import DataError, format_count
+from ganzoo.interfaces.dataset import DataInfo, Dataset
+
+MAX_DOMAINS = 1000  # more different labels are probably not classes
+
+
+class ArrayImages(Dataset):
+    """Images in an array uint8 (N, H, W, C), C = 1 or 3, with a label for each (None: no domains).
+
+    It is pickled by `reopen`, which opens the same data again, so that processes don't copy the array.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        images: np.ndarray,
+        labels: np.ndarray | None,
+        reopen: Callable[[], ArrayImages],
+        notes: Sequence[str],
+        validation: ArrayImages | None = None,
+    ) -> None:
+        if not len(images):
+            raise DataError(f"{path}: contains no images.")
+        self.path, self._images, self._reopen, self._validation = path, images, reopen, validation
+        self.notes = notes
+        domains: tuple[str, ...] = ()
+        self._labels = np.zeros(len(images), np.int64)
+        if labels is not None:
+            values, self._labels = np.unique(labels, return_inverse=True)
+            domains = tuple(map(str, values))
+            if len(domains) > MAX_DOMAINS:
+                raise DataError(
+                    f"{path}: {len(domains):,} different labels are too many for domains, of which there can be "
+                    f"{MAX_DOMAINS:,}."
+                )
+        height, width, channels = images.shape[1:]
+        self.info = DataInfo(name, len(images), min(height, width), channels, domains)
+        if validation is not None:
+            self._validation = validation._as_validation_of(self)
+
+    def _as_validation_of(self, training: ArrayImages) -> ArrayImages:
+        """Return these images with the labels of the training images. DataError if they don't fit these."""
+        ours, theirs = self.info, training.info
+        if ours.channels != theirs.channels:
+            raise DataError(
+                f"{self.path}: its validation images have {format_count(ours.channels, 'channel')}, but the training "
+                f"images {theirs.channels}."
+            )
+        other = self._shallow_copy()
+        unknown = sorted({*ours.domains} - {*theirs.domains})
+        if theirs.domains and (unknown or not ours.domains):
+            found = f"the label {unknown[0]}" if unknown else "no labels"
+            known = ", ".join(theirs.domains)
+            raise DataError(f"{self.path}: its validation images have {found}; the training images have {known}.")
+        if theirs.domains:
+            other._labels = np.array([theirs.domains.index(name) for name in ours.domains])[self._labels]
+        other.notes = ()
+        other._reopen = partial(_validation_of, training._reopen)
+        other.info = replace(ours, name=f"{theirs.name}-val", domains=theirs.domains, size=theirs.size)
+        return other
+
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
+        return crop_and_resize(np.ascontiguousarray(self._images[index]), size), int(self._labels[index])
+
+    def labels(self) -> np.ndarray:
+        return self._labels.copy()
+
+    def unlabelled(self) -> ArrayImages:
+        """Return the same images without domains."""
+        other = self._shallow_copy()
+        other.info, other._labels = replace(self.info, domains=()), np.zeros(len(self), np.int64)
+        return other
+
+    def validation(self) -> Dataset | None:
+        return self._validation
+
+    def fingerprint(self) -> str:
+        status = self.path.stat()
+        found = self.info, str(self.path.resolve()), status.st_size, status.st_mtime_ns
+        return hashlib.sha256(repr(found).encode()).hexdigest()
+
+    def describe(self, index: int) -> str:
+        return f"{self.path}: image {index}"
+
+    def _shallow_copy(self) -> ArrayImages:
+        """Return a shallow copy. (`copy.copy` would open the file again.)"""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __reduce__(self) -> Any:
+        return _restore, (self._reopen, self.info)
+
+
+def _restore(reopen: Callable[[], ArrayImages], info: DataInfo) -> ArrayImages:
+    opened = reopen()
+    other = opened if info.domains else opened.unlabelled()
+    other.info = info
+    return other
+
+
+def _validation_of(reopen: Callable[[], ArrayImages]) -> ArrayImages:
+    validation = reopen()._validation
+    assert validation is not None
+    return validation

@@ -1,0 +1,151 @@
+"""Arrays of images saved by NumPy: .npy, and .npz with labels and validation images, as of Keras and MedMNIST."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import zipfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ganzoo.data.array_images import ArrayImages
+from ganzoo.data.zip_storage import open_archive, open_member
+from ganzoo.errors import DataError, printable, reason
+from ganzoo.files import format_bytes
+
+MAX_BYTES = 1 << 32  # limit on an array in a .npz, which is kept in memory; a .npy is mapped
+TRAINING = ("train", "training", "")
+VALIDATION = ("val", "valid", "validation", "test", "testing")
+EXPECTED = "Images are an array of uint8 (0 to 255), of shape (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3."
+IMAGE_NAMES = ("images", "image", "x", "imgs", "data", "arr0", "")
+LABEL_NAMES = ("labels", "label", "y", "targets", "target", "classes", "arr1")
+
+
+def open_npy(path: Path, name: str) -> ArrayImages:
+    """Open an array of images uint8 (N, H, W), (N, H, W, C) or (N, C, H, W). DataError says what is wrong."""
+    try:
+        with path.open("rb") as file:
+            _read_header(file, path.stat().st_size)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: not an array of NumPy ({reason(error)}).") from error
+    images = _as_images(array)
+    if images is None:
+        raise DataError(f"{path}: {_describe(array)}. {EXPECTED}")
+    return ArrayImages(name, path, images, None, partial(open_npy, path, name), ["array of NumPy"])
+
+
+def open_npz(path: Path, name: str) -> ArrayImages:
+    """Open a .npz with arrays such as `images` and `labels`, or `x_train`, `y_train`, `x_test` and `y_test`. DataError
+    says what is wrong."""
+    try:
+        with open_archive(path) as archive:
+            members = {
+                member.filename.removesuffix(".npy"): member
+                for member in archive.infolist()
+                if member.filename.endswith(".npy")
+            }
+            by_role = _roles(members)
+            arrays = {role: _read_member(archive, members[array]) for role, array in by_role.items()}
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a readable .npz of NumPy ({reason(error)}).") from error
+    if ("training", "images") not in by_role:
+        raise DataError(f"{path}: no array named like images ({_listed(members)}). {EXPECTED}")
+    reopen = partial(open_npz, path, name)
+    held_out = None
+    if ("validation", "images") in arrays:
+        held_out = _part(path, name, by_role, arrays, "validation", reopen)
+    return _part(path, name, by_role, arrays, "training", reopen, held_out)
+
+
+def _part(
+    path: Path,
+    name: str,
+    by_role: Mapping[tuple[str, str], str],
+    arrays: Mapping[tuple[str, str], np.ndarray],
+    part: str,
+    reopen: partial[ArrayImages],
+    held_out: ArrayImages | None = None,
+) -> ArrayImages:
+    array = arrays[part, "images"]
+    images = _as_images(array)
+    if images is None:
+        raise DataError(f"{path}: {by_role[part, 'images']} is {_describe(array)}. {EXPECTED}")
+    labels = arrays.get((part, "labels"))
+    if labels is not None:
+        shown = by_role[part, "labels"]
+        if labels.size != len(images):
+            raise DataError(f"{path}: {shown} has {labels.size:,} labels for {len(images):,} images.")
+        if labels.dtype.kind not in "iub":
+            raise DataError(f"{path}: {shown} is {_describe(labels)}, not whole numbers.")
+        labels = labels.reshape(-1)
+    used = [f"{kind} from {printable(by_role[part, kind])}" for kind in ("images", "labels") if (part, kind) in by_role]
+    return ArrayImages(name, path, images, labels, reopen, [f".npz of NumPy, {', '.join(used)}"], held_out)
+
+
+def _roles(names: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """Return the names of the arrays by part ('training' or 'validation') and kind ('images' or 'labels')."""
+    found: dict[tuple[str, str], str] = {}
+    for kind, known in (("images", IMAGE_NAMES), ("labels", LABEL_NAMES)):
+        for part, words in (("training", TRAINING), ("validation", VALIDATION)):
+            wanted = [{word, base} - {""} for word in words for base in known]
+            matching = {
+                wanted.index(tokens): name
+                for name in names
+                if (tokens := {*re.findall(r"[a-z]+\d?", name.lower().replace("_", " "))}) in wanted
+            }
+            if matching:
+                found[part, kind] = matching[min(matching)]
+    if len(names) == 1 and ("training", "images") not in found:
+        found["training", "images"] = next(iter(names))
+    return found
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    if member.file_size > MAX_BYTES:
+        raise ValueError(
+            f"{member.filename} has {format_bytes(member.file_size)}; the limit is {format_bytes(MAX_BYTES)}"
+        )
+    with open_member(archive, member) as file:
+        data = file.read(member.file_size + 1)
+    _read_header(io.BytesIO(data), len(data))
+    array: np.ndarray = np.load(io.BytesIO(data), allow_pickle=False)
+    return array
+
+
+def _read_header(file: IO[bytes], size: int) -> None:
+    """Raise ValueError unless a file of `size` bytes is as long as the header of its array says: np.load would
+    otherwise allocate what the header claims."""
+    npy: Any = np.lib.format
+    version = npy.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"version {version[0]}.{version[1]} of the format is not supported")
+    shape, _, dtype = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which could run code")
+    if file.tell() + math.prod(shape) * dtype.itemsize != size:
+        raise ValueError("its length differs from that in its header")
+
+
+def _as_images(array: np.ndarray) -> np.ndarray | None:
+    """Return an array as images uint8 (N, H, W, 1 or 3); None if it has another type or shape."""
+    if array.dtype != np.uint8 or array.ndim not in (3, 4):
+        return None
+    if array.ndim == 3:
+        return array[..., None]
+    if array.shape[3] in (1, 3):
+        return array
+    return array.transpose(0, 2, 3, 1) if array.shape[1] in (1, 3) else None
+
+
+def _describe(array: np.ndarray) -> str:
+    return f"an array of {array.dtype}, {array.shape}"
+
+
+def _listed(names: Mapping[str, Any]) -> str:
+    return printable(", ".join(sorted(names)[:8])) or "it is empty"

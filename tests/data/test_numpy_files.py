@@ -1,0 +1,130 @@
+"""Tests of arrays of images saved by NumPy."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganzoo import DataError, DataInfo, open_path
+
+RNG = np.random.default_rng(0)
+GREY, COLOUR = RNG.integers(0, 256, (6, 5, 4), np.uint8), RNG.integers(0, 256, (6, 5, 4, 3), np.uint8)
+LABELS = np.array([1, 0, 1, 2, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (GREY, GREY[..., None]),
+        (GREY[..., None], GREY[..., None]),
+        (COLOUR, COLOUR),
+        (np.asfortranarray(COLOUR), COLOUR),
+        (COLOUR.transpose(0, 3, 1, 2).copy(), COLOUR),
+        (GREY[:, None].copy(), GREY[..., None]),
+    ],
+)
+def test_an_array_is_read_in_any_layout(tmp_path: Path, array: np.ndarray, expected: np.ndarray) -> None:
+    np.save(tmp_path / "set.npy", array)
+    data = open_path(tmp_path / "set.npy")
+    assert data.info == DataInfo("set", 6, 4, expected.shape[3])
+    assert all((data.load(index)[0] == expected[index]).all() for index in range(6))
+    assert len(pickle.dumps(data)) < 1000
+    assert (pickle.loads(pickle.dumps(data)).load(5)[0] == expected[5]).all()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("x_train", "y_train", "x_test", "y_test"),  # Keras
+        ("train_images", "train_labels", "val_images", "val_labels"),  # MedMNIST
+        ("images", "labels", "images_val", "labels_val"),
+    ],
+)
+def test_an_npz_has_labels_and_validation_images(tmp_path: Path, names: tuple[str, ...]) -> None:
+    arrays = dict(zip(names, (COLOUR, LABELS[:, None], COLOUR[:2], LABELS[:2])))
+    np.savez_compressed(tmp_path / "set.npz", **arrays)
+    data = open_path(tmp_path / "set.npz")
+    assert data.info == DataInfo("set", 6, 4, 3, ("0", "1", "2"))
+    assert data.labels().tolist() == LABELS.tolist()
+    assert data.notes == [f".npz of NumPy, images from {names[0]}, labels from {names[1]}"]
+    assert (data.load(4)[0] == COLOUR[4]).all()
+    validation = data.validation()
+    assert validation is not None
+    assert validation.labels().tolist() == [1, 0]
+    assert (pickle.loads(pickle.dumps(validation)).load(1)[0] == COLOUR[1]).all()
+
+
+def test_with_test_and_validation_images_the_latter_are_used(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", train_images=GREY, test_images=GREY[:1], val_images=GREY[:2])
+    validation = open_path(tmp_path / "set.npz").validation()
+    assert validation is not None
+    assert len(validation) == 2
+
+
+def test_a_single_array_may_have_any_name(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", faces=COLOUR)
+    assert open_path(tmp_path / "set.npz").info.count == 6
+
+
+def zipped(**members: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+    return file.getvalue()
+
+
+def saved(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
+def header(shape: tuple[int, ...]) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+WHOLE = saved(COLOUR)
+LYING = header((6, 5, 4, 333333333333)) + COLOUR.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("set.npy", b"", "not an array of NumPy"),
+        ("set.npy", WHOLE[:-1], "its length differs from that in its header"),
+        ("set.npy", LYING, "its length differs from that in its header"),
+        ("set.npy", WHOLE + b"1", "its length differs from that in its header"),
+        ("set.npy", saved(COLOUR.astype("f4")), r"an array of float32, \(6, 5, 4, 3\)\. Images are an array of uint8"),
+        ("set.npy", saved(np.array([{}, {}])), "holds Python objects, which could run code"),
+        ("set.npy", saved(COLOUR[0, 0]), r"an array of uint8, \(4, 3\)"),
+        ("set.npy", saved(COLOUR[:0]), "contains no images"),
+        ("set.npz", b"", r"not a readable \.npz"),
+        ("set.npz", zipped(images=WHOLE)[:-30], r"not a readable \.npz"),
+        ("set.npz", zipped(images=LYING), "its length differs from that in its header"),
+        ("set.npz", zipped(images=WHOLE, labels=saved(LABELS[:5])), "labels has 5 labels for 6 images"),
+        ("set.npz", zipped(images=WHOLE, labels=saved(LABELS / 2)), "labels is an array of float64.*not whole"),
+        ("set.npz", zipped(images=WHOLE, labels=saved(np.array([{}] * 6))), "holds Python objects"),
+        ("set.npz", zipped(a=WHOLE, b=WHOLE), r"no array named like images \(a, b\)"),
+        ("set.npz", zipped(), r"no array named like images \(it is empty\)"),
+        ("set.npz", zipped(x_train=WHOLE, x_test=saved(GREY)), "images have 1 channel, but the training images 3"),
+    ],
+)  # fmt: skip
+def test_damage_is_one_clear_line(tmp_path: Path, name: str, content: bytes, problem: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"{name}.*{problem}") as caught:
+        open_path(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_too_many_labels_for_domains_are_an_error(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", images=np.zeros((1001, 2, 2), np.uint8), labels=np.arange(1001))
+    with pytest.raises(DataError, match="1,001 different labels are too many"):
+        open_path(tmp_path / "set.npz")
