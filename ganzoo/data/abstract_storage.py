@@ -27,6 +27,7 @@ class Storage(ABC):
     keys: list[str]
     domains: tuple[str, ...] = ()
     labels: np.ndarray | None = None
+    attributes: np.ndarray | None = None  # float32 (N, A)
     metadata: dict[str, Any] = {}
     sizes: Sequence[int] = ()
     size: int | None = None

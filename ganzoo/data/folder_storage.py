@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,7 +13,8 @@ import numpy as np
 
 from ganzoo.data.abstract_storage import Storage, check_size
 from ganzoo.data.images import is_hidden, is_image
-from ganzoo.data.layout import Listing, find_domains, labels_of, relocate_domains
+from ganzoo.data.label_file import LABEL_FILE, find_label_file, read_labels
+from ganzoo.data.layout import Listing, describe_ignored, find_domains, labels_of, relocate_domains
 from ganzoo.data.paths import common_folder, folder_prefix
 from ganzoo.data.pyramid import choose_size, find_sizes
 from ganzoo.data.splits import find_splits
@@ -28,7 +29,11 @@ class FileStorage(Storage):
     """Image files identified by paths. The folders can separate training and validation images (`splits`),
     sizes (`pyramid`) or domains (`layout`)."""
 
+    _name_folders: Sequence[str] = ()
+
     def _interpret_folders(self, listing: Listing, size: int | None) -> None:
+        if self._use_label_file(listing):
+            return
         splits = find_splits(listing.images)
         self.notes, self.ignored_files = splits.notes, listing.ignored_files()
         self.archives = [path for path in listing.others if is_archive(path)]
@@ -52,12 +57,33 @@ class FileStorage(Storage):
             self.labels = labels_of(self.keys, self._domain_folders)
             self._name_by(posixpath.join(self._domain_folders.folder, name) for name in self._domain_folders.names)
 
+    def _use_label_file(self, listing: Listing) -> bool:
+        """Use all images, whatever their folders, with the labels in a file. Return whether there is such a file."""
+        path = find_label_file(listing.others, listing.images)
+        if path is None:
+            return False
+        folder = path.removesuffix(LABEL_FILE)
+        try:
+            found = read_labels(self.read(path), listing.images, folder)
+        except DataError as error:
+            raise DataError(f"{self.path}/{folder}{error}") from error
+        except Exception as error:  # as in StoredImages._read
+            raise DataError(f"{self.path}/{path}: can't be read ({reason(error)}).") from error
+        if found is None:
+            return False
+        self.keys, self._validation_keys = listing.images, dict[str, list[str]]()
+        self.domains, self.labels, self.attributes = found
+        others = [each for each in listing.others if each != path]
+        self.notes, self.ignored_files = [found.note()], describe_ignored(others)
+        self.archives = [each for each in others if is_archive(each)]
+        return True
+
     def _name_by(self, folders: Iterable[str]) -> None:
         """Let the images' names be their paths in these folders, one for each domain."""
         self._named_keys, self._name_folders = self.keys, list(folders)
 
     def names(self) -> list[str] | None:
-        if self.labels is None:
+        if self.labels is None or not self._name_folders:
             return None
         starts = [len(folder_prefix(folder)) for folder in self._name_folders]
         # The keys of one stored size, since the paths of the others may differ.

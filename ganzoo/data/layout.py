@@ -39,17 +39,22 @@ class Listing:
         return [path for path in self.images if path.startswith(folder_prefix(folder))]
 
     def ignored_files(self) -> str | None:
-        """Describe the ignored files: their number and extensions, the most frequent first; None if there are none."""
-        kinds = Counter(posixpath.splitext(path)[1].lower() or "without extension" for path in self.others)
-        if not kinds:
-            return None
-        named = [f"{count:,} {kind}" if len(kinds) > 1 else kind for kind, count in kinds.most_common(MAX_EXTENSIONS)]
-        more = ", ..." if len(kinds) > MAX_EXTENSIONS else ""
-        return f"{format_count(len(self.others), 'other file')} ignored ({printable(', '.join(named))}{more})"
+        """Describe the ignored files; None if there are none."""
+        return describe_ignored(self.others)
 
     def children(self, folder: str) -> dict[str, str]:
         """Return the folders directly in `folder`, by name."""
         return {path.rpartition("/")[2]: path for path in self.folders if _parent(path) == folder}
+
+
+def describe_ignored(files: Sequence[str]) -> str | None:
+    """Describe ignored files: their number and extensions, the most frequent first; None if there are none."""
+    kinds = Counter(posixpath.splitext(path)[1].lower() or "without extension" for path in files)
+    if not kinds:
+        return None
+    named = [f"{count:,} {kind}" if len(kinds) > 1 else kind for kind, count in kinds.most_common(MAX_EXTENSIONS)]
+    more = ", ..." if len(kinds) > MAX_EXTENSIONS else ""
+    return f"{format_count(len(files), 'other file')} ignored ({printable(', '.join(named))}{more})"
 
 
 class Domains(NamedTuple):

@@ -46,6 +46,7 @@ class StoredImages(Dataset):
             size=sorted(sides)[len(sides) // 2],
             channels=channels,
             domains=storage.domains,
+            attributes=tuple(map(str, range(0 if storage.attributes is None else storage.attributes.shape[1]))),
             flip=storage.metadata.get("flip") is True if flip is None else flip,
         )
 
@@ -103,6 +104,10 @@ class StoredImages(Dataset):
     def labels(self) -> np.ndarray:
         labels = self.storage.labels
         return np.zeros(len(self), np.int64) if labels is None else labels.copy()
+
+    def attributes(self) -> np.ndarray:
+        values = self.storage.attributes
+        return super().attributes() if values is None else values.copy()
 
     def names(self) -> list[str]:
         names = self.storage.names()

@@ -1,0 +1,105 @@
+"""Labels in a file `dataset.json` beside the images, as written by the dataset tools of NVIDIA's StyleGAN2-ADA and
+StyleGAN3.
+
+The file contains {"labels": [["00000/img00000000.png", 6], ...]}: for each image, by its path, a class as a whole
+number or a list of numbers, its attributes. {"labels": null} means that there are none. Folders such as 00000 have no
+meaning.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import posixpath
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ganzoo.errors import DataError, format_count, printable
+
+LABEL_FILE = "dataset.json"
+MAX_DOMAINS = 1000  # more different classes are probably something else
+MAX_ATTRIBUTES = 1000
+
+
+class FileLabels(NamedTuple):
+    """What a label file says: a class for each image, or attributes float32 (N, A), or neither."""
+
+    domains: tuple[str, ...] = ()
+    labels: np.ndarray | None = None
+    attributes: np.ndarray | None = None
+
+    def note(self) -> str:
+        """Describe the labels in a line."""
+        if self.labels is not None:
+            return f"{LABEL_FILE} gives the labels; folders are not domains"
+        if self.attributes is not None:
+            return f"{LABEL_FILE} gives {format_count(self.attributes.shape[1], 'attribute')}; folders are not domains"
+        return f"{LABEL_FILE} gives no labels; folders are not domains"
+
+
+def find_label_file(others: Sequence[str], images: Sequence[str]) -> str | None:
+    """Return the path of the label file among the files that are not images: the one in the folder that contains all
+    images, or in one around it."""
+    files = [path for path in others if posixpath.basename(path) == LABEL_FILE]
+    around = [path for path in files if all(image.startswith(path.removesuffix(LABEL_FILE)) for image in images)]
+    return max(around, key=len, default=None)
+
+
+def read_labels(content: bytes, images: Sequence[str], folder: str) -> FileLabels | None:
+    """Return the labels of images, whose paths in the label file start at `folder`; None if the file has no entry
+    `labels`, so that it is some other file. DataError says what is wrong."""
+    try:
+        entries = json.loads(content)
+        if not (isinstance(entries, dict) and "labels" in entries):
+            return None
+        by_path = None if entries["labels"] is None else {str(path): label for path, label in entries["labels"]}
+    except (ValueError, TypeError, RecursionError) as error:
+        what = f'not {{"labels": [[PATH, LABEL], ...]}} ({printable(str(error))[:100]})'
+        raise DataError(f"{LABEL_FILE}: {what}.") from error
+    if by_path is None:
+        return FileLabels()
+    paths = [image[len(folder) :] for image in images]
+    missing = [path for path in paths if path not in by_path]
+    if missing:
+        count = format_count(len(missing), "image")
+        raise DataError(f"{LABEL_FILE}: no label for {count}, such as {printable(missing[0])}.")
+    found = [by_path[path] for path in paths]
+    return _attributes(paths, found) if isinstance(found[0], list) else _classes(paths, found)
+
+
+def _classes(paths: Sequence[str], found: Sequence[Any]) -> FileLabels:
+    for path, label in zip(paths, found):
+        if type(label) is not int:
+            raise DataError(f"{LABEL_FILE}: the label of {printable(path)} is {_shown(label)}, not a whole number.")
+    values = sorted({*found})
+    if len(values) > MAX_DOMAINS:
+        raise DataError(
+            f"{LABEL_FILE}: {len(values):,} different labels are too many for domains (at most {MAX_DOMAINS:,})."
+        )
+    index = {value: number for number, value in enumerate(values)}
+    return FileLabels(tuple(map(str, values)), np.array([index[label] for label in found], np.int64))
+
+
+def _attributes(paths: Sequence[str], found: Sequence[Any]) -> FileLabels:
+    width = len(found[0])
+    if not 1 <= width <= MAX_ATTRIBUTES:
+        raise DataError(
+            f"{LABEL_FILE}: {width:,} numbers for {printable(paths[0])}; there can be 1 to {MAX_ATTRIBUTES:,}."
+        )
+    for path, row in zip(paths, found):
+        if not (isinstance(row, list) and len(row) == width and all(map(_is_number, row))):
+            raise DataError(
+                f"{LABEL_FILE}: the label of {printable(path)} is {_shown(row)}, but that of the first image is "
+                f"{format_count(width, 'number')}."
+            )
+    return FileLabels(attributes=np.array(found, np.float32).reshape(len(found), width))
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < float(np.finfo(np.float32).max) and math.isfinite(value)
+
+
+def _shown(value: Any) -> str:
+    return printable(repr(value))[:60]
