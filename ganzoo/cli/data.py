@@ -52,7 +52,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
         return
     for name, (summary, ready) in sorted(found.items()):
         click.echo(printable(f"{name:<12} {'ready' if ready else 'not yet':<8} {summary}"))
-    click.echo("--data also accepts a folder, .zip, .tar, .lmdb, .npy, .npz or IDX file.")
+    click.echo("--data also accepts a folder, .zip, .lmdb, .tar, .parquet, .npy, .npz or IDX file.")
 
 
 @data.command(short_help="Read every image of a data set, and list unreadable ones.")

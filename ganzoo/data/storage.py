@@ -23,6 +23,7 @@ from ganzoo.data.images import channels_of, decode, decode_opened, peek, to_arra
 from ganzoo.data.lmdb_storage import LmdbStorage
 from ganzoo.data.memory import pixel_budget
 from ganzoo.data.numpy_files import open_npy, open_npz
+from ganzoo.data.parquet_storage import ParquetStorage, find_parquet
 from ganzoo.data.tar_storage import TarStorage, find_tars
 from ganzoo.data.zip_storage import ZipStorage
 from ganzoo.errors import DataError, format_count, printable, reason
@@ -171,8 +172,8 @@ class StoredImages(Dataset):
 def open_path(
     path: Path, name: str | None = None, size: int | None = None, *, flip: bool | None = None, domains: bool = True
 ) -> StoredImages | ArrayImages:
-    """Open a folder, a zip or tar archive, an LMDB, IDX files or arrays of NumPy as a data set. DataError, with the
-    reason, if that fails.
+    """Open a folder, a zip or tar archive, an LMDB, Parquet or IDX files or arrays of NumPy as a data set. DataError,
+    with the reason, if that fails.
 
     `size` selects one of several stored sizes. `flip` says whether images may be mirrored (None: as an LMDB's metadata
     says, otherwise no). With `domains=False`, the images get no labels.
@@ -210,14 +211,18 @@ def _open_storage(path: Path, size: int | None) -> Storage:
         if (path / "data.mdb").exists():
             return LmdbStorage(path, size)
         folder = FolderStorage(path, size)
-        return folder if folder.keys or not find_tars(path) else TarStorage(path)
+        if not folder.keys and find_tars(path):
+            return TarStorage(path)
+        return folder if folder.keys or not find_parquet(path) else ParquetStorage(path)
     if path.suffix.lower() == ".zip":
         return ZipStorage(path, size)
     if path.suffix.lower() in (".lmdb", ".mdb"):
         return LmdbStorage(path, size)
     if path.suffix.lower() == ".tar":
         return TarStorage(path)
+    if path.suffix.lower() == ".parquet":
+        return ParquetStorage(path)
     remedy = " Unpack it and give the folder." if is_archive(path.name) else ""
     raise DataError(
-        f"{printable(str(path))}: not a folder, a .zip, a .tar, an .lmdb, a .npy, a .npz or an IDX file.{remedy}"
+        f"{printable(str(path))}: not a folder, a .zip, .tar, .parquet, .lmdb, .npy, .npz or IDX file.{remedy}"
     )

@@ -14,7 +14,7 @@ class TrainOptions(Options):
 
     data: str = option(
         "mnist",
-        "data set: a name (see `ganzoo data list`), a folder, .zip, .tar, .lmdb, .npy, .npz or IDX file",
+        "data set: a name (see `ganzoo data list`), a folder, .zip, .lmdb, .tar, .parquet, .npy, .npz or IDX file",
         group="Training",
     )
     kimg: float = option(1000.0, "length of training in thousands of real images", min=0.001, group="Training")

@@ -35,7 +35,7 @@ def test_a_part_of_a_split_archive_is_refused_at_once(tmp_path: Path, disk: int,
 @pytest.mark.parametrize("name", ["set.tar.xz", "set.tgz", "set.tar.gz", "set.7z", "set.rar"])
 def test_other_archives_are_refused_with_advice_to_unpack_them(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"archive")
-    with pytest.raises(DataError, match=r"not a folder, a \.zip, .* or an IDX file\. Unpack it"):
+    with pytest.raises(DataError, match=r"not a folder, a \.zip, .* or IDX file\. Unpack it"):
         open_path(tmp_path / name)
 
 

@@ -246,7 +246,7 @@ def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
 def test_an_unsupported_kind_of_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "set.pdf").write_bytes(A)
     with pytest.raises(
-        DataError, match=r"set\.pdf: not a folder, a \.zip, a \.tar, an \.lmdb, a \.npy, a \.npz or an IDX file"
+        DataError, match=r"set\.pdf: not a folder, a \.zip, \.tar, \.parquet, \.lmdb, \.npy, \.npz or IDX file"
     ):
         open_path(tmp_path / "set.pdf")
 

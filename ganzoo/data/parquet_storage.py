@@ -1,0 +1,241 @@
+"""Images in Parquet files, as written by Hugging Face's `datasets`: one file, or a folder of shards.
+
+A column has the encoded images, as bytes or as {bytes, path}. A column of labels gives the domains, whose names may be
+in the metadata of `datasets` (ClassLabel). Rows are read in groups, as they are compressed; the last groups stay in
+memory, so images in random order are read fast once the set has been read, if it fits.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ganzoo.data.abstract_storage import Storage, check_size
+from ganzoo.errors import DataError, printable, reason
+
+IMAGE_COLUMNS, LABEL_COLUMNS = (
+    ("image", "img", "images", "jpg", "png", "bytes"),
+    ("label", "labels", "fine_label", "cls"),
+)
+MAX_CACHED_BYTES = 1 << 30  # of encoded images that stay in memory
+MAX_DOMAINS = 1000  # more different labels are probably not classes
+VALIDATION_WORDS = ("val", "valid", "validation", "test")
+
+
+class Place(NamedTuple):
+    """A row: the file, its group of rows there, and its number in the group."""
+
+    file: Path
+    group: int
+    row: int
+
+
+class ParquetStorage(Storage):
+    """Images in a .parquet file, or in all below a folder. In a folder, files named like `validation-00000.parquet` or
+    `test-00000.parquet` beside others are for validation."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        files = find_parquet(path) if path.is_dir() else [path]
+        held_out = _validation_files(files) if path.is_dir() else []
+        self._held_out = held_out if len(held_out) < len(files) else []
+        self._files = [file for file in files if file not in self._held_out]
+        self._open()
+        self._image, self._label, self._class_names = _columns(self._files[0])
+        places, values = self._read_index(self._files)
+        self._set_places(places)
+        if self._label:
+            self.domains = self._class_names or _distinct(path, values)
+            self.labels = self._labels_of(values)
+        origin = f"labels from the column {self._label}" if self._label else "no column of labels"
+        self.notes = [f"Parquet, images from the column {self._image}, {origin}"]
+
+    def _set_places(self, places: Sequence[Place]) -> None:
+        several = self.path.is_dir()
+        starts: dict[Path, int] = {}
+        for number, place in enumerate(places):
+            starts.setdefault(place.file, number)
+        self._places = {
+            f"{place.file.relative_to(self.path)}:{number - starts[place.file]}" if several else f"row {number}": place
+            for number, place in enumerate(places)
+        }
+        self.keys = list(self._places)
+
+    def _open(self) -> None:
+        self._groups: OrderedDict[tuple[Path, int], Any] = OrderedDict()
+        self._cached, self._lock = 0, threading.Lock()
+
+    def _read_index(self, files: Sequence[Path]) -> tuple[list[Place], list[Any]]:
+        """Return the places of all rows, and the values in their column of labels."""
+        places, values = list[Place](), list[Any]()
+        for file in files:
+            with _opened(file) as table:
+                missing = [each for each in (self._image, self._label) if each and each not in table.schema_arrow.names]
+                if missing:
+                    raise DataError(f"{file}: no column {printable(missing[0])}, which {self._files[0].name} has.")
+                for group in range(table.num_row_groups):
+                    places += [Place(file, group, row) for row in range(table.metadata.row_group(group).num_rows)]
+                if self._label:
+                    values += _guarded(file, lambda: table.read(columns=[self._label])[0].to_pylist())
+        return places, values
+
+    def files(self) -> Iterable[Path]:
+        return self._files
+
+    def read(self, key: str) -> bytes:
+        file, group, row = self._places[key]
+        with self._lock:
+            value = self._group(file, group)[row].as_py()
+        data = value.get("bytes") if isinstance(value, dict) else value
+        if not isinstance(data, bytes):
+            raise ValueError("the row has no image" if data is None else "the row has a path instead of an image")
+        check_size(len(data))
+        return data
+
+    def _group(self, file: Path, group: int) -> Any:
+        """Return the column of images of a group of rows, from memory or from the file."""
+        key = file, group
+        if key in self._groups:
+            self._groups.move_to_end(key)
+            return self._groups[key]
+        with _opened(file) as table:
+            column = table.read_row_group(group, columns=[self._image]).column(0)
+        self._groups[key] = column
+        self._cached += column.nbytes
+        while self._cached > MAX_CACHED_BYTES and len(self._groups) > 1:
+            _, oldest = self._groups.popitem(last=False)
+            self._cached -= oldest.nbytes
+        return column
+
+    def validation(self) -> Storage | None:
+        if not self._held_out:
+            return None
+        other = self._shallow_copy()
+        other._files, other._held_out, other.notes = self._held_out, [], ()
+        other._open()
+        places, values = other._read_index(other._files)
+        other._set_places(places)
+        if self._label:
+            other.labels = other._labels_of(values)
+        return other
+
+    def _labels_of(self, values: Sequence[Any]) -> np.ndarray:
+        """Return the index of each row's domain. DataError if a value is none of them."""
+        known: dict[Any, int] = {name: index for index, name in enumerate(self.domains)}
+        if self._class_names:  # then the values are indices
+            known = {index: index for index in range(len(self.domains))}
+        found = []
+        for key, value in zip(self.keys, values):
+            label = known.get(value if self._class_names else printable(str(value)))
+            if label is None or value is None:
+                what = "no label" if value is None else f"the label {printable(repr(value))[:60]}"
+                raise DataError(
+                    f"{self.path}: {printable(key)} has {what}, which is none of {', '.join(self.domains[:10])}."
+                )
+            found.append(label)
+        return np.array(found, np.int64)
+
+    def _select_size(self, size: int | None) -> None:
+        raise AssertionError("a Parquet file has one size")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_groups", "_cached", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+
+def find_parquet(folder: Path) -> list[Path]:
+    """Return the .parquet files below a folder, sorted."""
+    return sorted(path for path in folder.rglob("*.parquet") if path.is_file())
+
+
+def _validation_files(files: Sequence[Path]) -> list[Path]:
+    """Return the files for validation: those named so, or else those for testing."""
+    words = {file: re.split(r"[-._ \d]+", file.stem.lower()) for file in files}
+    for names in (VALIDATION_WORDS[:-1], VALIDATION_WORDS[-1:]):
+        found = [file for file in files if any(word in names for word in words[file])]
+        if found:
+            return found
+    return []
+
+
+def _columns(file: Path) -> tuple[str, str | None, tuple[str, ...] | None]:
+    """Return the columns of images and of labels (None: there is none), and the names of the classes if `datasets` has
+    written them."""
+    import pyarrow as pa
+
+    with _opened(file) as table:
+        schema = table.schema_arrow
+    features = _features(schema.metadata or {})
+    images = [
+        field.name
+        for field in schema
+        if pa.types.is_binary(field.type)
+        or pa.types.is_large_binary(field.type)
+        or (pa.types.is_struct(field.type) and any(each.name == "bytes" for each in field.type))
+    ]
+    image = _first(images, IMAGE_COLUMNS) or (images[0] if len(images) == 1 else None)
+    if image is None:
+        listed = printable(", ".join(schema.names[:10]))
+        what = f"several columns of images ({', '.join(images)})" if images else f"no column of images ({listed})"
+        raise DataError(f"{file}: {what}. Images are bytes, or {{bytes, path}}, in a column `image`.")
+    scalars = [each.name for each in schema if pa.types.is_integer(each.type) or pa.types.is_string(each.type)]
+    classes = [name for name in scalars if features.get(name, {}).get("_type") == "ClassLabel"]
+    label = _first(scalars, LABEL_COLUMNS) or (classes[0] if len(classes) == 1 else None)
+    return image, label, _names(features.get(label, {}).get("names")) if label else None
+
+
+def _names(names: Any) -> tuple[str, ...] | None:
+    """Return the names of classes, None if they can't be names of domains."""
+    if not (isinstance(names, list) and len({*map(str, names)}) == len(names) and 0 < len(names) <= MAX_DOMAINS):
+        return None
+    return tuple(printable(str(name)) for name in names)
+
+
+def _features(metadata: dict[bytes, bytes]) -> dict[str, dict[str, Any]]:
+    """Return the description of the columns by `datasets`; empty if there is none."""
+    try:
+        found = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+        return {str(name): each for name, each in found.items() if isinstance(each, dict)}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def _first(names: Sequence[str], known: Sequence[str]) -> str | None:
+    return next((name for name in known if name in names), None)
+
+
+def _distinct(path: Path, values: Sequence[Any]) -> tuple[str, ...]:
+    found = sorted({value for value in values if value is not None}, key=lambda each: (isinstance(each, str), each))
+    if len(found) > MAX_DOMAINS:
+        raise DataError(f"{path}: {len(found):,} different labels are too many for domains (at most {MAX_DOMAINS:,}).")
+    return tuple(printable(str(value)) for value in found)
+
+
+def _opened(file: Path) -> Any:
+    """Open a Parquet file. DataError if pyarrow is missing or the file is damaged."""
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise DataError(
+            f'{file}: reading Parquet needs pyarrow. Run: pip install "ganzoo[parquet]" ({error})'
+        ) from error
+    return _guarded(file, lambda: parquet.ParquetFile(file))
+
+
+def _guarded(file: Path, read: Any) -> Any:
+    import pyarrow as pa
+
+    try:
+        return read()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DataError(f"{file}: not a readable Parquet file ({reason(error)}).") from error
