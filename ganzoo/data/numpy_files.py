@@ -32,7 +32,7 @@ def open_npy(path: Path, name: str) -> ArrayImages:
         with path.open("rb") as file:
             _read_header(file, path.stat().st_size)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # NumPy raises ValueError, EOFError, SyntaxError, TokenError and more
         raise DataError(f"{path}: not an array of NumPy ({reason(error)}).") from error
     images = _as_images(array)
     if images is None:
@@ -52,7 +52,9 @@ def open_npz(path: Path, name: str) -> ArrayImages:
             }
             by_role = _roles(members)
             arrays = {role: _read_member(archive, members[array]) for role, array in by_role.items()}
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+    except DataError:
+        raise
+    except Exception as error:  # zipfile and NumPy raise a dozen types
         raise DataError(f"{path}: not a readable .npz of NumPy ({reason(error)}).") from error
     if ("training", "images") not in by_role:
         raise DataError(f"{path}: no array named like images ({_listed(members)}). {EXPECTED}")

@@ -1,0 +1,77 @@
+"""Shards of webdataset, Parquet files, and zip archives with a file of labels."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import tempfile
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+
+from tests.fuzz.edits import Choices, edit_bytes
+from tests.fuzz.reading import picture, read_all
+
+LABELS = {"1": b"7", "2": b"12", "3": b"7"}
+
+
+def tar() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for stem, label in LABELS.items():
+            for name, content in ((f"{stem}.png", picture(5)), (f"{stem}.cls", label)):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def parquet() -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    features = {"label": {"_type": "ClassLabel", "names": ["cat", "dog"]}}
+    table = pa.table({"image": [{"bytes": picture(5), "path": "x.png"}] * 3, "label": [0, 1, 0]})
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(table, buffer, row_group_size=2)
+    return buffer.getvalue()
+
+
+def labelled_zip(labels: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in ("00000/1.png", "00000/2.png"):
+            archive.writestr(name, picture(5))
+        archive.writestr("dataset.json", labels)
+    return buffer.getvalue()
+
+
+@lru_cache(maxsize=1)
+def files() -> list[tuple[str, bytes]]:
+    """Return the names and contents of valid files."""
+    found = [
+        ("set.tar", tar()),
+        ("set.json", json.dumps({"labels": [["00000/1.png", 3], ["00000/2.png", 1]]}).encode()),
+    ]
+    try:
+        return [*found, ("set.parquet", parquet())]
+    except ImportError:  # the extra `parquet` is not installed
+        return found
+
+
+def seeds() -> list[bytes]:
+    return [bytes([number]) + content for number, (_, content) in enumerate(files())]
+
+
+def check(data: bytes) -> None:
+    choices = Choices(data)
+    as_it_is = choices.below(4) == 0
+    name, content = files()[choices.below(len(files()))]
+    content = choices.rest() if as_it_is else edit_bytes(choices, content)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "inner" / name.replace(".json", ".zip")
+        path.parent.mkdir()
+        path.write_bytes(labelled_zip(content) if name == "set.json" else content)
+        read_all(path)
