@@ -23,8 +23,9 @@ class Augmentation(Protocol):
     def augment(self, images: Any) -> Any:
         """Return the augmented images (N, C, H, W)."""
 
-    def observe(self, scores: Any, real_rows: int) -> None:
-        """Take note of the discriminator's scores, of which those of the first `real_rows` images are of real ones."""
+    def observe(self, scores: Any, real_rows: int, boundary: float) -> None:
+        """Take note of the discriminator's scores, of which those of the first `real_rows` images are of real ones.
+        At a score of `boundary`, an image is as likely real as generated."""
 
 
 _current: Augmentation | None = None

@@ -188,7 +188,12 @@ class Discriminator(Network):
 
     With `--augment`, a discriminator in training mode sees augmented images: they are its first argument, and its
     scores, or the first of several results, are those of the augmented images.
+
+    `decision_boundary` is the score at which an image is as likely real as generated: 0 for logistic and hinge losses,
+    0.5 for least squares with targets 0 and 1. `--augment ada` counts how many real images are above it.
     """
+
+    decision_boundary: float = 0.0
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Call `execute`, with augmented images if training augments them. Other arguments are passed unchanged."""
@@ -201,7 +206,7 @@ class Discriminator(Network):
         with augmentation.augmenting(None):  # a discriminator inside this one gets images that are augmented already
             scores = super().__call__(current.augment(images), *others, **named)
         if images.id in current.reals:
-            current.observe(scores, current.reals[images.id][1])
+            current.observe(scores, current.reals[images.id][1], self.decision_boundary)
         return scores
 
     @abstractmethod

@@ -41,6 +41,8 @@ class Generator(ganzoo.Generator):
 class Discriminator(ganzoo.Discriminator):
     """Images -> 4 x [conv 5x5 stride 2, batch norm except in the first, leaky ReLU] -> linear -> score."""
 
+    decision_boundary = 0.5  # of least squares
+
     def __init__(self, size: int, channels: int, norm_eps: float = NORM_EPS, classes: int = 0) -> None:
         super().__init__()
         layers: list[Any] = []

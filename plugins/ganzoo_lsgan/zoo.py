@@ -55,6 +55,8 @@ class Generator(ganzoo.Generator):
 class Discriminator(ganzoo.Discriminator):
     """Images -> 4 x [conv 3x3 stride 2, leaky ReLU, dropout, batch norm except in the first] -> linear -> score."""
 
+    decision_boundary = 0.5  # of least squares
+
     def __init__(
         self, size: int, channels: int, norm_eps: float = NORM_EPS, dropout: float = DROPOUT, classes: int = 0
     ) -> None:

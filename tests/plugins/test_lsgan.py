@@ -57,6 +57,13 @@ def parameter_counts(variant: str, size: int, channels: int, **options) -> tuple
     return tuple(setup.networks[name].parameter_count() for name in ("generator", "discriminator"))
 
 
+@pytest.mark.parametrize("variant", SIZES)
+def test_at_the_decision_boundary_a_score_is_as_wrong_for_real_as_for_generated(variant):
+    boundary = build(variant, SIZES[variant], 1).networks["discriminator"].decision_boundary
+    score = ganzoo.jt.array([[boundary]])
+    assert ganzoo.least_squares(score, real=True).item() == ganzoo.least_squares(score, real=False).item()
+
+
 def test_the_zoo_variant_has_the_published_parameter_counts():
     assert parameter_counts("zoo", 32, 1) == (1_049_729, 98_113)
 

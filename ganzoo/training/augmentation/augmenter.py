@@ -69,8 +69,8 @@ class Augmenter:
             return images
         return ada.apply(images, _select(ada.draw(rng, count, shape, self.p, self.mirror), rows))
 
-    def observe(self, scores: Any, total: int, real: int) -> None:
-        """Add up the signs of the scores of the first `real` of `total` images."""
+    def observe(self, scores: Any, total: int, real: int, boundary: float) -> None:
+        """Add up the signs of the scores, minus `boundary`, of the first `real` of `total` images."""
         self.knows_reals = True
         if self.controller is None:
             return
@@ -78,7 +78,8 @@ class Augmenter:
         scores = scores.detach().reshape((total, -1))
         # Selects the rows; the comparisons are unreliable for NaN, which `isfinite` recognises.
         counted = jt.isfinite(scores).float32() * constant((np.arange(total) < real)[:, None])
-        signs = (scores > 0.0).float32() - (scores < 0.0).float32()
+        limit = constant(np.full((1, 1), boundary))
+        signs = (scores > limit).float32() - (scores < limit).float32()
         self._signs.append((signs * counted).sum().reshape((1, 1)))
         self._scores.append(counted.sum().reshape((1, 1)))
 
@@ -130,9 +131,10 @@ class PhaseAugmentation:
         rows = np.arange(parts)[:, None] * total + self.batch.offset + np.arange(local)
         return self.augmenter.transform(images, np.random.default_rng(key), parts * total, rows.ravel())
 
-    def observe(self, scores: Any, real_rows: int) -> None:
+    def observe(self, scores: Any, real_rows: int, boundary: float) -> None:
         """See `Augmenter.observe`. Of several results of a discriminator, the first are the scores."""
-        self.augmenter.observe(scores[0] if isinstance(scores, (list, tuple)) else scores, self._rows, real_rows)
+        first = scores[0] if isinstance(scores, (list, tuple)) else scores
+        self.augmenter.observe(first, self._rows, real_rows, boundary)
 
 
 def _select(parameters: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:

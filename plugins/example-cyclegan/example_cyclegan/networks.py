@@ -40,6 +40,7 @@ class PatchDiscriminator(Discriminator):
 
     def __init__(self, channels, width):
         super().__init__()
+        self.decision_boundary = 0.5  # of least squares
         layers = [Conv(channels, width, 4, 2, 1), LeakyReLU(0.2)]
         for inputs, stride in ((width, 2), (2 * width, 2), (4 * width, 1)):
             layers += [Conv(inputs, 2 * inputs, 4, stride, 1), InstanceNorm(2 * inputs), LeakyReLU(0.2)]

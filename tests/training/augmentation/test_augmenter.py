@@ -195,10 +195,19 @@ def test_scores_that_are_not_finite_and_skipped_updates_do_not_count(jittor):
     scores = jittor.array(np.array([[1], [np.nan], [-2], [3]], np.float32))
     one, zero = (jittor.array(np.array([value], np.float32)) for value in (1, 0))
     for finite in (one, zero):
-        state.augmenter.observe(scores, 4, 4)
+        state.augmenter.observe(scores, 4, 4, boundary=0.0)
         state.augmenter.end_phase(finite)
     found = state.metadata().ada
     assert (found.signs, found.scores) == (1, 3)
+
+
+@pytest.mark.parametrize(("boundary", "signs"), [(0.0, 4), (0.5, 0), (0.7, -2), (1.0, -3)])
+def test_scores_count_by_the_side_of_the_decision_boundary_on_which_they_are(jittor, boundary, signs):
+    state = raised(new_state())
+    scores = jittor.array(np.array([[0.25], [0.4], [0.6], [1]], np.float32))
+    state.augmenter.observe(scores, 4, 4, boundary)
+    state.augmenter.end_phase(jittor.ones(1))
+    assert (state.metadata().ada.signs, state.metadata().ada.scores) == (signs, 4)
 
 
 def test_p_and_r_are_logged(jittor):
