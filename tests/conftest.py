@@ -23,9 +23,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     replaces sys.stdout by an object without a file descriptor."""
     if getattr(session.config.option, "numprocesses", None):
         return  # the process that only distributes the tests to workers (`pytest -n 2`)
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
-    if workers > 1:  # threads of different processes would wait for each other's cores
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // workers)))
+    if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) > 1:
+        # Threads that wait must not keep the other workers' cores busy. Their number is that of a run with one worker,
+        # since it affects how sums are rounded.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     backend.start("cpu")
 
 
