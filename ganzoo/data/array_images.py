@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from ganzoo.data.images import crop_and_resize
+from ganzoo.data.labels import domains_of, labels_of_values
 from ganzoo.errors import DataError, format_count
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-
-MAX_DOMAINS = 1000  # more different labels are probably not classes
 
 
 class ArrayImages(Dataset):
@@ -38,16 +37,9 @@ class ArrayImages(Dataset):
             raise DataError(f"{path}: contains no images.")
         self.path, self._images, self._reopen, self._validation = path, images, reopen, validation
         self.notes = notes
-        domains: tuple[str, ...] = ()
-        self._labels = np.zeros(len(images), np.int64)
-        if labels is not None:
-            values, self._labels = np.unique(labels, return_inverse=True)
-            domains = tuple(map(str, values))
-            if len(domains) > MAX_DOMAINS:
-                raise DataError(
-                    f"{path}: {len(domains):,} different labels are too many for domains, of which there can be "
-                    f"{MAX_DOMAINS:,}."
-                )
+        values = None if labels is None else labels.tolist()
+        domains = () if values is None else domains_of(values, str(path))
+        self._labels = np.zeros(len(images), np.int64) if values is None else self._labels_among(values, domains)
         height, width, channels = images.shape[1:]
         self.info = DataInfo(name, len(images), min(height, width), channels, domains)
         if validation is not None:
@@ -62,17 +54,16 @@ class ArrayImages(Dataset):
                 f"images {theirs.channels}."
             )
         other = self._shallow_copy()
-        unknown = sorted({*ours.domains} - {*theirs.domains})
-        if theirs.domains and (unknown or not ours.domains):
-            found = f"the label {unknown[0]}" if unknown else "no labels"
-            known = ", ".join(theirs.domains)
-            raise DataError(f"{self.path}: its validation images have {found}; the training images have {known}.")
         if theirs.domains:
-            other._labels = np.array([theirs.domains.index(name) for name in ours.domains])[self._labels]
+            values = [ours.domains[label] if ours.domains else None for label in self._labels]
+            other._labels = self._labels_among(values, theirs.domains)
         other.notes = ()
         other._reopen = partial(_validation_of, training._reopen)
         other.info = replace(ours, name=f"{theirs.name}-val", domains=theirs.domains, size=theirs.size)
         return other
+
+    def _labels_among(self, values: Sequence[Any], domains: Sequence[str]) -> np.ndarray:
+        return labels_of_values(values, domains, self.describe)
 
     def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         return crop_and_resize(np.ascontiguousarray(self._images[index]), size), int(self._labels[index])

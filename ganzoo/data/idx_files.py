@@ -17,6 +17,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from ganzoo.data.array_images import ArrayImages
+from ganzoo.data.splits import split_files
 from ganzoo.errors import DataError, printable, reason
 from ganzoo.files import format_bytes
 
@@ -24,16 +25,13 @@ UNSIGNED_BYTE = 8  # the only type of MNIST and its kin
 MAX_BYTES = 1 << 32  # limit on the values of a file, which are kept in memory
 MAX_DEFLATE = 1100  # a byte of gzip unpacks to 1,032 at most
 IMAGES_NAME = re.compile(r"(?P<set>.*?)images(?P<middle>[-.]?)idx3-ubyte(?P<gz>\.gz)?", re.IGNORECASE)
-VALIDATION_SETS = ("t10k", "test", "val", "valid", "validation")
 
 
 class IdxSet(NamedTuple):
-    """A file of images, the file of its labels (None: there is none), and what the files' name begins with."""
+    """A file of images, and the file of its labels (None: there is none)."""
 
     images: Path
     labels: Path | None
-    name: str
-    is_validation: bool
 
 
 def is_idx(path: Path) -> bool:
@@ -49,25 +47,22 @@ def find_idx(folder: Path) -> list[Path]:
 def open_idx(path: Path, name: str) -> ArrayImages:
     """Open an IDX file of images, with the labels beside it, or a folder of one set of them, such as those of MNIST.
     In a folder, files named t10k-... or test-... are for validation. DataError says what is wrong."""
-    sets = [_with_labels(each) for each in ([path] if path.is_file() else find_idx(path))]
-    training = [each for each in sets if not each.is_validation] or sets
-    validation = [each for each in sets if each not in training]
+    files = [path] if path.is_file() else find_idx(path)
+    training, validation = split_files(files)
     if len(training) > 1 or len(validation) > 1:
-        names = ", ".join(printable(each.images.name) for each in sets)
+        names = ", ".join(printable(each.name) for each in files)
         raise DataError(f"{path}: several sets of images ({names}). Give the path of one of these files.")
     reopen = partial(open_idx, path, name)
-    held_out = _read_set(validation[0], name, reopen) if validation else None
-    return _read_set(training[0], name, reopen, held_out)
+    held_out = _read_set(_with_labels(validation[0]), name, reopen) if validation else None
+    return _read_set(_with_labels(training[0]), name, reopen, held_out)
 
 
 def _with_labels(images: Path) -> IdxSet:
     match = IMAGES_NAME.fullmatch(images.name)
     assert match is not None
-    start = match["set"]
-    stem = f"{start}labels{match['middle']}idx1-ubyte"
+    stem = f"{match['set']}labels{match['middle']}idx1-ubyte"
     labels = next((path for name in (stem, f"{stem}.gz") if (path := images.with_name(name)).exists()), None)
-    words = re.split(r"[-._ ]", start.lower())
-    return IdxSet(images, labels, start, any(word in VALIDATION_SETS for word in words))
+    return IdxSet(images, labels)
 
 
 def _read_set(

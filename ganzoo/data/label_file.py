@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ganzoo.data.labels import domains_of, labels_of_values
 from ganzoo.errors import DataError, format_count, printable
 
 LABEL_FILE = "dataset.json"
-MAX_DOMAINS = 1000  # more different classes are probably something else
 MAX_ATTRIBUTES = 1000
 
 
@@ -73,13 +73,8 @@ def _classes(paths: Sequence[str], found: Sequence[Any]) -> FileLabels:
     for path, label in zip(paths, found):
         if type(label) is not int:
             raise DataError(f"{LABEL_FILE}: the label of {printable(path)} is {_shown(label)}, not a whole number.")
-    values = sorted({*found})
-    if len(values) > MAX_DOMAINS:
-        raise DataError(
-            f"{LABEL_FILE}: {len(values):,} different labels are too many for domains (at most {MAX_DOMAINS:,})."
-        )
-    index = {value: number for number, value in enumerate(values)}
-    return FileLabels(tuple(map(str, values)), np.array([index[label] for label in found], np.int64))
+    domains = domains_of(found, LABEL_FILE)
+    return FileLabels(domains, labels_of_values(found, domains, paths.__getitem__))
 
 
 def _attributes(paths: Sequence[str], found: Sequence[Any]) -> FileLabels:

@@ -14,13 +14,14 @@ from typing import IO, Any
 import numpy as np
 
 from ganzoo.data.array_images import ArrayImages
+from ganzoo.data.splits import VALIDATION
 from ganzoo.data.zip_storage import open_archive, open_member
 from ganzoo.errors import DataError, printable, reason
 from ganzoo.files import format_bytes
 
 MAX_BYTES = 1 << 32  # limit on an array in a .npz, which is kept in memory; a .npy is mapped
-TRAINING = ("train", "training", "")
-VALIDATION = ("val", "valid", "validation", "test", "testing")
+TRAINING_WORDS = ("train", "training", "")
+VALIDATION_WORDS = (*VALIDATION, "testing")
 EXPECTED = "Images are an array of uint8 (0 to 255), of shape (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3."
 IMAGE_NAMES = ("images", "image", "x", "imgs", "data", "arr0", "")
 LABEL_NAMES = ("labels", "label", "y", "targets", "target", "classes", "arr1")
@@ -94,7 +95,7 @@ def _roles(names: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     """Return the names of the arrays by part ('training' or 'validation') and kind ('images' or 'labels')."""
     found: dict[tuple[str, str], str] = {}
     for kind, known in (("images", IMAGE_NAMES), ("labels", LABEL_NAMES)):
-        for part, words in (("training", TRAINING), ("validation", VALIDATION)):
+        for part, words in (("training", TRAINING_WORDS), ("validation", VALIDATION_WORDS)):
             wanted = [{word, base} - {""} for word in words for base in known]
             matching = {
                 wanted.index(tokens): name

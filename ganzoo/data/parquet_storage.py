@@ -8,7 +8,6 @@ memory, so images in random order are read fast once the set has been read, if i
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -18,6 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ganzoo.data.abstract_storage import Storage, check_size
+from ganzoo.data.labels import MAX_DOMAINS, domains_of, labels_of_values
+from ganzoo.data.splits import split_files
 from ganzoo.errors import DataError, printable, reason
 
 IMAGE_COLUMNS, LABEL_COLUMNS = (
@@ -25,8 +26,6 @@ IMAGE_COLUMNS, LABEL_COLUMNS = (
     ("label", "labels", "fine_label", "cls"),
 )
 MAX_CACHED_BYTES = 1 << 30  # of encoded images that stay in memory
-MAX_DOMAINS = 1000  # more different labels are probably not classes
-VALIDATION_WORDS = ("val", "valid", "validation", "test")
 
 
 class Place(NamedTuple):
@@ -43,16 +42,13 @@ class ParquetStorage(Storage):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        files = find_parquet(path) if path.is_dir() else [path]
-        held_out = _validation_files(files) if path.is_dir() else []
-        self._held_out = held_out if len(held_out) < len(files) else []
-        self._files = [file for file in files if file not in self._held_out]
+        self._files, self._held_out = split_files(find_parquet(path)) if path.is_dir() else ([path], [])
         self._open()
         self._image, self._label, self._class_names = _columns(self._files[0])
         places, values = self._read_index(self._files)
         self._set_places(places)
         if self._label:
-            self.domains = self._class_names or _distinct(path, values)
+            self.domains = self._class_names or domains_of(values, str(path))
             self.labels = self._labels_of(values)
         origin = f"labels from the column {self._label}" if self._label else "no column of labels"
         self.notes = [f"Parquet, images from the column {self._image}, {origin}"]
@@ -127,20 +123,10 @@ class ParquetStorage(Storage):
         return other
 
     def _labels_of(self, values: Sequence[Any]) -> np.ndarray:
-        """Return the index of each row's domain. DataError if a value is none of them."""
-        known: dict[Any, int] = {name: index for index, name in enumerate(self.domains)}
-        if self._class_names:  # then the values are indices
-            known = {index: index for index in range(len(self.domains))}
-        found = []
-        for key, value in zip(self.keys, values):
-            label = known.get(value if self._class_names else printable(str(value)))
-            if label is None or value is None:
-                what = "no label" if value is None else f"the label {printable(repr(value))[:60]}"
-                raise DataError(
-                    f"{self.path}: {printable(key)} has {what}, which is none of {', '.join(self.domains[:10])}."
-                )
-            found.append(label)
-        return np.array(found, np.int64)
+        names = dict(enumerate(self._class_names or ()))  # of classes; the values are their indices
+        outside = f" (not 0 to {len(names) - 1})" if names else ""
+        named = [value if value is None else names.get(value, f"{value}{outside}") for value in values]
+        return labels_of_values(named, self.domains, lambda index: f"{self.path}: {printable(self.keys[index])}")
 
     def _select_size(self, size: int | None) -> None:
         raise AssertionError("a Parquet file has one size")
@@ -156,16 +142,6 @@ class ParquetStorage(Storage):
 def find_parquet(folder: Path) -> list[Path]:
     """Return the .parquet files below a folder, sorted."""
     return sorted(path for path in folder.rglob("*.parquet") if path.is_file())
-
-
-def _validation_files(files: Sequence[Path]) -> list[Path]:
-    """Return the files for validation: those named so, or else those for testing."""
-    words = {file: re.split(r"[-._ \d]+", file.stem.lower()) for file in files}
-    for names in (VALIDATION_WORDS[:-1], VALIDATION_WORDS[-1:]):
-        found = [file for file in files if any(word in names for word in words[file])]
-        if found:
-            return found
-    return []
 
 
 def _columns(file: Path) -> tuple[str, str | None, tuple[str, ...] | None]:
@@ -212,13 +188,6 @@ def _features(metadata: dict[bytes, bytes]) -> dict[str, dict[str, Any]]:
 
 def _first(names: Sequence[str], known: Sequence[str]) -> str | None:
     return next((name for name in known if name in names), None)
-
-
-def _distinct(path: Path, values: Sequence[Any]) -> tuple[str, ...]:
-    found = sorted({value for value in values if value is not None}, key=lambda each: (isinstance(each, str), each))
-    if len(found) > MAX_DOMAINS:
-        raise DataError(f"{path}: {len(found):,} different labels are too many for domains (at most {MAX_DOMAINS:,}).")
-    return tuple(printable(str(value)) for value in found)
 
 
 def _opened(file: Path) -> Any:

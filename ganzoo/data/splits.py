@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from ganzoo.data.paths import common_folder, folder_prefix, strip_common_folder
@@ -13,6 +14,7 @@ from ganzoo.errors import format_count, printable
 TRAINING = "train"
 VALIDATION = ("val", "validation", "valid", "dev", "test")  # in order of preference
 STANDARD_NAMES = {TRAINING, *VALIDATION}
+SPLITS_OF_FILES = {"t10k": "test"}  # of MNIST
 # train, training_set, Testing, seg_pred, val2017, test1, ...
 _SPLIT = re.compile(
     r"(?:seg_|images_)?(train|val|validation|valid|dev|test|pred)(?:ing)?(?:[_-]?(?:set|images))?(?:[_-]?\d{1,4})?"
@@ -34,6 +36,20 @@ def split_name(folder: str) -> str | None:
     """Return the split that a folder's name denotes: 'train', one of VALIDATION, 'pred', or None."""
     found = _SPLIT.fullmatch(folder.lower())
     return found[1] if found else None
+
+
+def split_files(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the files for training and those for validation, by the words in their names, as in train-000.tar and
+    set-val-000.tar. Of several splits for validation, the first in VALIDATION is used and the others are ignored, as
+    with folders. Files without such a word are for training; if there are none for training, all are."""
+    found: dict[str, list[Path]] = {}
+    for file in files:
+        splits = [SPLITS_OF_FILES.get(word, split_name(word)) for word in re.split(r"[-._ ]+", file.name.lower())]
+        split = next((each for each in splits if each == TRAINING or each in VALIDATION), TRAINING)
+        found.setdefault(split, []).append(file)
+    if TRAINING not in found:
+        return list(files), []
+    return found[TRAINING], next((found[split] for split in VALIDATION if split in found), [])
 
 
 def find_splits(images: Sequence[str]) -> SplitFolders:

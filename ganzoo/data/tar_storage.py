@@ -19,14 +19,14 @@ from tqdm import tqdm
 
 from ganzoo.data.abstract_storage import Storage, check_size
 from ganzoo.data.images import is_hidden, is_image
+from ganzoo.data.labels import domains_of, labels_of_values
 from ganzoo.data.layout import describe_ignored
+from ganzoo.data.splits import split_files
 from ganzoo.errors import DataError, format_count, printable, reason
 from ganzoo.files import open_regular
 
 LABEL_KEYS = ("label", "cls")  # of .json files
 MAX_LABEL_BYTES = 1 << 20  # of a .cls or .json file
-MAX_DOMAINS = 1000  # more different labels are probably not classes
-VALIDATION_WORDS = ("val", "valid", "validation", "test")
 
 
 class Member(NamedTuple):
@@ -40,15 +40,12 @@ class Member(NamedTuple):
 
 
 class TarStorage(Storage):
-    """Images in one .tar file, or in all of a folder. In a folder, those named like `val-0000.tar` beside others are
-    for validation."""
+    """Images in one .tar file, or in all of a folder. In a folder, those named like `val-0000.tar` beside others
+    are for validation."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        shards = find_tars(path) if path.is_dir() else [path]
-        held_out = [shard for shard in shards if _is_validation(shard)] if path.is_dir() else []
-        training = [shard for shard in shards if shard not in held_out] or shards
-        self._held_out = held_out if training != shards else []
+        training, self._held_out = split_files(find_tars(path)) if path.is_dir() else ([path], [])
         others = list[str]()
         self._use(training, _read_all(training, others))
         self.ignored_files = describe_ignored(others)
@@ -60,8 +57,8 @@ class TarStorage(Storage):
                 "others have one in a .cls or .json file."
             )
         if labels:
-            self.domains = _domains(path, labels)
-            self.labels = _labels_of(self._members.values(), labels)
+            self.domains = domains_of(labels, str(path))
+            self.labels = self._labels_among(self.domains)
         origin = "labels from .cls or .json files" if labels else "no labels"
         self.notes = [f"{format_count(len(training), 'shard')} of webdataset, {origin}"]
 
@@ -70,6 +67,10 @@ class TarStorage(Storage):
         several = self.path.is_dir()
         self._members = {f"{each.shard.name}/{each.name}" if several else each.name: each for each in members}
         self.keys = list(self._members)
+
+    def _labels_among(self, domains: Sequence[str]) -> np.ndarray:
+        values = [member.label for member in self._members.values()]
+        return labels_of_values(values, domains, lambda index: f"{self.path}: {printable(self.keys[index])}")
 
     def files(self) -> Iterable[Path]:
         return self._shards
@@ -91,12 +92,7 @@ class TarStorage(Storage):
         other._held_out, other.notes, other.ignored_files = [], (), None
         other._use(self._held_out, _read_all(self._held_out, []))
         if self.domains:
-            labels = [int(name) for name in self.domains]
-            for key, member in other._members.items():
-                if member.label not in labels:
-                    found = "no label" if member.label is None else f"the label {member.label}"
-                    raise DataError(f"{self.path}: {printable(key)} has {found}, which no training image has.")
-            other.labels = _labels_of(other._members.values(), labels)
+            other.labels = other._labels_among(self.domains)
         return other
 
     def _select_size(self, size: int | None) -> None:
@@ -106,10 +102,6 @@ class TarStorage(Storage):
 def find_tars(folder: Path) -> list[Path]:
     """Return the .tar files directly in a folder, sorted."""
     return sorted(path for path in folder.iterdir() if path.suffix.lower() == ".tar" and not is_hidden(path.name))
-
-
-def _is_validation(shard: Path) -> bool:
-    return any(word in VALIDATION_WORDS for word in re.split(r"[-._ \d]+", shard.stem.lower()))
 
 
 def _read_all(shards: Sequence[Path], others: list[str]) -> Iterator[Member]:
@@ -170,14 +162,3 @@ def _label(shard: Path, archive: tarfile.TarFile, info: tarfile.TarInfo, extensi
     if not (isinstance(found, str) and re.fullmatch(r"-?\d{1,18}", found, re.ASCII)):
         raise DataError(f"{where}: the label is {printable(repr(found))[:60]}, not a whole number.")
     return int(found)
-
-
-def _domains(path: Path, labels: Sequence[int]) -> tuple[str, ...]:
-    if len(labels) > MAX_DOMAINS:
-        raise DataError(f"{path}: {len(labels):,} different labels are too many for domains (at most {MAX_DOMAINS:,}).")
-    return tuple(map(str, labels))
-
-
-def _labels_of(members: Iterable[Member], labels: Sequence[int]) -> np.ndarray:
-    index = {label: number for number, label in enumerate(labels)}
-    return np.array([index[member.label] for member in members if member.label is not None], np.int64)

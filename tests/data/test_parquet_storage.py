@@ -54,6 +54,8 @@ def test_a_folder_of_shards_has_training_and_validation_images(tmp_path: Path, v
     write(tmp_path / "data" / "train-00000-of-00002.parquet", rows(0, 2), FEATURES)
     write(tmp_path / "data" / "train-00001-of-00002.parquet", rows(2, 4), FEATURES)
     write(tmp_path / "data" / validation, rows(4, 6), FEATURES)
+    if validation != "test.parquet":  # of two splits besides the training one, `test` is ignored
+        write(tmp_path / "data" / "test-00000-of-00001.parquet", rows(0, 1), FEATURES)
     data = open_path(tmp_path, "pets")
     assert data.info.count == 4
     assert data.describe(3).endswith("data/train-00001-of-00002.parquet:1")
@@ -112,8 +114,8 @@ def columns(**changed: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
-        (columns(label=[1, 0, -1, 2, 0, 1]), r"row 2 has the label -1, which is none of cat, dog, wild"),
-        (columns(label=[1, 0, 3, 2, 0, 1]), r"row 2 has the label 3, which is none of cat, dog, wild"),
+        (columns(label=[1, 0, -1, 2, 0, 1]), r"row 2 has the label -1 \(not 0 to 2\), which is none of cat, dog, wild"),
+        (columns(label=[1, 0, 3, 2, 0, 1]), r"row 2 has the label 3 \(not 0 to 2\), which is none of cat, dog, wild"),
         (columns(label=[1, 0, None, 2, 0, 1]), r"row 2 has no label"),
         ({"label": LABELS}, r"no column of images \(label\)\. Images are bytes"),
         ({"a": [b"1"] * 6, "b": [b"2"] * 6}, r"several columns of images \(a, b\)"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.fuzz.edits import Choices, edit_bytes
-from tests.fuzz.reading import read_all
+from tests.fuzz.reading import choose_file, read_all
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), np.uint8)
 LABELS = np.array([1, 0, 1, 2, 0, 1], np.uint8)
@@ -47,15 +47,11 @@ def seeds() -> list[bytes]:
 
 def check(data: bytes) -> None:
     choices = Choices(data)
-    as_it_is = choices.below(4) == 0
-    name, content = files()[choices.below(len(files()))]
+    name, content = choose_file(choices, files())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "inner" / name
         path.parent.mkdir()
-        path.write_bytes(choices.rest() if as_it_is else edit_bytes(choices, content))
-        if name.startswith("train") and not as_it_is:
-            labels = idx(LABELS)
-            (path.parent / "train-labels-idx1-ubyte").write_bytes(
-                edit_bytes(choices, labels) if choices.below(2) else labels
-            )
+        path.write_bytes(content)
+        if name.startswith("train") and choices.below(2):
+            (path.parent / "train-labels-idx1-ubyte").write_bytes(edit_bytes(choices, idx(LABELS)))
         read_all(path)

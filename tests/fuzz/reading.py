@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ganzoo.data.storage import open_path
-from tests.fuzz.edits import ganzoo_errors_allowed
+from tests.fuzz.edits import Choices, edit_bytes, ganzoo_errors_allowed
 
 MAX_IMAGES = 30  # read from each data set
 FILES = ("train/cat/1.png", "train/cat/2.png", "train/dog/1.png", "val/cat/3.png", "val/dog/9.jpg")
@@ -23,6 +24,13 @@ def picture(size: int, kind: str = "png") -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, kind)
     return buffer.getvalue()
+
+
+def choose_file(choices: Choices, files: Sequence[tuple[str, bytes]]) -> tuple[str, bytes]:
+    """Return the name and content of a file: one of `files`, with the rest of the input as its content, or edited."""
+    as_it_is = choices.below(4) == 0
+    name, content = choices.pick(files)
+    return name, choices.rest() if as_it_is else edit_bytes(choices, content)
 
 
 def read_all(path: Path) -> None:

@@ -10,8 +10,8 @@ import zipfile
 from functools import lru_cache
 from pathlib import Path
 
-from tests.fuzz.edits import Choices, edit_bytes
-from tests.fuzz.reading import picture, read_all
+from tests.fuzz.edits import Choices
+from tests.fuzz.reading import choose_file, picture, read_all
 
 LABELS = {"1": b"7", "2": b"12", "3": b"7"}
 
@@ -66,10 +66,7 @@ def seeds() -> list[bytes]:
 
 
 def check(data: bytes) -> None:
-    choices = Choices(data)
-    as_it_is = choices.below(4) == 0
-    name, content = files()[choices.below(len(files()))]
-    content = choices.rest() if as_it_is else edit_bytes(choices, content)
+    name, content = choose_file(Choices(data), files())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "inner" / name.replace(".json", ".zip")
         path.parent.mkdir()

@@ -1,0 +1,35 @@
+"""Domains from the values of labels, which are stored beside the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ganzoo.errors import DataError, printable
+
+MAX_DOMAINS = 1000  # more different labels are probably not classes
+
+
+def domains_of(values: Sequence[Any], where: str) -> tuple[str, ...]:
+    """Return domains named after the different values (numbers or strings; None: no label), in ascending order.
+    DataError, which names `where`, if there are too many."""
+    found = sorted({value for value in values if value is not None}, key=lambda each: (isinstance(each, str), each))
+    if len(found) > MAX_DOMAINS:
+        raise DataError(f"{where}: {len(found):,} different labels are too many for domains (at most {MAX_DOMAINS:,}).")
+    return tuple(printable(str(value)) for value in found)
+
+
+def labels_of_values(values: Sequence[Any], domains: Sequence[str], where: Callable[[int], str]) -> np.ndarray:
+    """Return the index of each value's domain, int (N,). DataError, which names the image by `where(index)`, if a value
+    is None or not one of the domains."""
+    known = {name: index for index, name in enumerate(domains)}
+    labels = [None if value is None else known.get(printable(str(value))) for value in values]
+    if None in labels:
+        index = labels.index(None)
+        value = values[index]
+        found = "no label" if value is None else f"the label {printable(str(value))[:60]}"
+        more = ", ..." if len(domains) > 10 else ""
+        raise DataError(f"{where(index)} has {found}, which is none of {', '.join(domains[:10])}{more}.")
+    return np.array(labels, np.int64)
