@@ -42,16 +42,17 @@ def files() -> list[tuple[str, bytes]]:
 
 
 def seeds() -> list[bytes]:
-    return [bytes([number]) + content for number, (_, content) in enumerate(files())]
+    return [bytes([0, number]) + content for number, (_, content) in enumerate(files())]
 
 
 def check(data: bytes) -> None:
     choices = Choices(data)
+    labels = edit_bytes(choices, idx(LABELS)) if choices.below(2) else None
     name, content = choose_file(choices, files())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "inner" / name
         path.parent.mkdir()
         path.write_bytes(content)
-        if name.startswith("train") and choices.below(2):
-            (path.parent / "train-labels-idx1-ubyte").write_bytes(edit_bytes(choices, idx(LABELS)))
+        if name.startswith("train") and labels is not None:
+            (path.parent / "train-labels-idx1-ubyte").write_bytes(labels)
         read_all(path)
