@@ -33,7 +33,7 @@ class ArrayImages(Dataset):
         notes: Sequence[str],
         validation: ArrayImages | None = None,
     ) -> None:
-        if not len(images):
+        if not images.size:
             raise DataError(f"{path}: contains no images.")
         self.path, self._images, self._reopen, self._validation = path, images, reopen, validation
         self.notes = notes

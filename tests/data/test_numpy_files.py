@@ -106,6 +106,7 @@ LYING = header((6, 5, 4, 333333333333)) + COLOUR.tobytes()
         ("set.npy", saved(np.array([{}, {}])), "holds Python objects, which could run code"),
         ("set.npy", saved(COLOUR[0, 0]), r"an array of uint8, \(4, 3\)"),
         ("set.npy", saved(COLOUR[:0]), "contains no images"),
+        ("set.npy", saved(COLOUR[:, :0]), "contains no images"),
         ("set.npz", b"", r"not a readable \.npz"),
         ("set.npz", zipped(images=WHOLE)[:-30], r"not a readable \.npz"),
         ("set.npz", zipped(images=LYING), "its length differs from that in its header"),
