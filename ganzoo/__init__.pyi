@@ -11,6 +11,7 @@ from .data.images import crop_and_resize as crop_and_resize
 from .data.images import decode as decode
 from .data.images import is_image as is_image
 from .data.images import to_array as to_array
+from .data.labelling import with_labels as with_labels
 from .data.lmdb_writer import png as png
 from .data.lmdb_writer import write_lmdb as write_lmdb
 from .data.preparing import prepare as prepare

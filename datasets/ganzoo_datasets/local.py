@@ -28,7 +28,8 @@ class LocalSource(DataSource):
         path = self._found()
         if path is None:
             raise DataError(self._explanation())
-        return open_path(path, self.name, flip=True, domains=self.domains)  # faces may be mirrored
+        labels = None if self.domains else "none"
+        return open_path(path, self.name, flip=True, labels=labels)  # faces may be mirrored
 
     def _found(self) -> Path | None:
         places = (data_dir() / f"{self.name}{ending}" for ending in (".lmdb", "", ".zip"))

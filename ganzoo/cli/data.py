@@ -10,6 +10,7 @@ import click
 
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.data_show import show
+from ganzoo.cli.params import labels_option
 from ganzoo.data.catalog import destination, is_ready, open_data, prepared
 from ganzoo.errors import DataError, format_count, printable
 from ganzoo.files import format_bytes
@@ -57,16 +58,17 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 
 @data.command(short_help="Read every image of a data set, and list unreadable ones.")
 @click.argument("name_or_path")
+@labels_option
 @click.pass_context
-def check(ctx: click.Context, name_or_path: str) -> None:
-    """Read every image of a data set, count sizes and domains, and list unreadable files.
+def check(ctx: click.Context, name_or_path: str, labels: str | None) -> None:
+    """Read every image of a data set, count sizes and domains, and list unreadable files and what --labels accepts.
 
     The exit status is 1 if a file is unreadable.
     """
     from ganzoo.data.checking import check_dataset
 
     bad = count = 0
-    split: Dataset | None = open_data(name_or_path, plugin_registry(ctx))
+    split: Dataset | None = open_data(name_or_path, plugin_registry(ctx), labels=labels)
     while split is not None:
         report = check_dataset(split)
         bad, count = bad + len(report.unreadable), count + report.count
@@ -97,7 +99,7 @@ def check(ctx: click.Context, name_or_path: str) -> None:
 @click.option(
     "--flip/--no-flip", default=None, help="Whether training may mirror the images.  [default: taken from SOURCE]"
 )
-@click.option("--no-domains", is_flag=True, help="Don't use the subfolders of SOURCE as labels.")
+@labels_option
 @click.option("--workers", type=click.IntRange(min=1), help="Number of worker processes.  [default: one per core]")
 @click.pass_context
 def prepare(
@@ -108,7 +110,7 @@ def prepare(
     sizes: str | None,
     lossless: bool,
     flip: bool | None,
-    no_domains: bool,
+    labels: str | None,
     workers: int | None,
 ) -> None:
     """Store all images of SOURCE (a name, a folder or a file), scaled to several sizes, in one LMDB.
@@ -117,6 +119,7 @@ def prepare(
     left out, and listed at the end. To continue after an interruption, run the same command again.
     """
     from ganzoo.data import preparing
+    from ganzoo.data.labelling import with_labels
 
     chosen_sizes = None if sizes is None else preparing.parse_sizes(sizes)
     if out is None and not files:
@@ -126,7 +129,9 @@ def prepare(
     out = registry.dataset(source).name if out is None else out
     path = destination(out, registry)
     if dataset is None:
-        dataset = open_data(source, registry)
+        dataset = open_data(source, registry, labels=labels)
+    elif labels is not None:
+        dataset = with_labels(dataset, labels)
     if chosen_sizes is None:
         chosen_sizes, why = preparing.suggest_sizes(dataset)
         click.echo(why)
@@ -136,7 +141,6 @@ def prepare(
         chosen_sizes,
         lossless=lossless,
         flip=flip,
-        domains=not no_domains,
         workers=workers,
         say=click.echo,
     )

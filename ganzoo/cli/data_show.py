@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ganzoo.cli.commands import plugin_registry
+from ganzoo.cli.params import labels_option
 from ganzoo.data.catalog import open_data
 from ganzoo.errors import OptionError
 
@@ -29,6 +30,7 @@ DEFAULT_P = 0.5
     help=f"Probability of each transformation of ada.  [default: {DEFAULT_P}]",
 )
 @click.option("--flip/--no-flip", default=None, help="As in training.  [default: what the data set allows]")
+@labels_option
 @click.pass_context
 def show(
     ctx: click.Context,
@@ -38,6 +40,7 @@ def show(
     augment: str | None,
     p: float | None,
     flip: bool | None,
+    labels: str | None,
 ) -> None:
     """Write a sheet of images from all over a data set, with a row for each domain.
 
@@ -47,7 +50,7 @@ def show(
         raise OptionError(f"{'--flip' if p is None else '--p'} has an effect only with --augment ada.")
     if out is not None and out.suffix not in SUFFIXES:
         raise OptionError(f"--out {out}: the name must end in {', '.join(SUFFIXES)}.")
-    dataset = open_data(name_or_path, plugin_registry(ctx))
+    dataset = open_data(name_or_path, plugin_registry(ctx), labels=labels)
     from ganzoo.sampling.dataset_sheet import augmented_sheet, dataset_sheet
     from ganzoo.sampling.image_files import save
 

@@ -46,6 +46,11 @@ device_option = click.option(
     help="Device to compute on.",
     show_default=True,
 )
+labels_option = click.option(
+    "--labels",
+    metavar="NAMES",
+    help="What to use as labels, as in `ganzoo train`.  [default: what the data set says]",
+)
 experiments_option = click.option(
     "--experiments", type=Folder(), default="experiments", help="Folder of all runs.", show_default=True
 )

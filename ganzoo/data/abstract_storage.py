@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -23,11 +23,15 @@ class Storage(ABC):
     If every image is stored at several `sizes`, the keys are those of one `size`.
     """
 
+    format: ClassVar[str] = ""  # in words; '' if a note says it
     path: Path
     keys: list[str]
     domains: tuple[str, ...] = ()
     labels: np.ndarray | None = None
     attributes: np.ndarray | None = None  # float32 (N, A)
+    attribute_names: tuple[str, ...] = ()
+    labelled_by: str = ""  # name of the annotation that gives the labels or attributes
+    labels_note: str = ""  # where the labels come from: one of the notes, or the end of one
     metadata: dict[str, Any] = {}
     sizes: Sequence[int] = ()
     size: int | None = None
@@ -47,6 +51,10 @@ class Storage(ABC):
         """Return the name of every image within its domain; None if the images have no names."""
         return None
 
+    def annotations(self) -> Mapping[str, Sequence[Any]]:
+        """Return what is known of every image, by name (see `Dataset.annotations`). DataError if it can't be read."""
+        return {}
+
     def at_size(self, size: int) -> Storage:
         """Return the same images at the stored size that fits `size` best; this storage itself if it has that size."""
         if not self.sizes or choose_size(size, self.sizes) == self.size:
@@ -56,9 +64,12 @@ class Storage(ABC):
         return other
 
     def unlabelled(self: StorageT) -> StorageT:
-        """Return the same images without domains."""
+        """Return the same images without domains and attributes."""
         other = self._shallow_copy()
-        other.domains, other.labels = (), None
+        other.domains, other.labels, other.attribute_names, other.attributes = (), None, (), None
+        notes = [note for note in self.notes if note != self.labels_note]
+        other.notes = [note.removesuffix(f", {self.labels_note}") for note in notes] if self.labels_note else notes
+        other.labelled_by = other.labels_note = ""
         return other
 
     def _shallow_copy(self: StorageT) -> StorageT:

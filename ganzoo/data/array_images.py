@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,11 +32,17 @@ class ArrayImages(Dataset):
         reopen: Callable[[], ArrayImages],
         notes: Sequence[str],
         validation: ArrayImages | None = None,
+        *,
+        labelled_by: str = "",
+        labels_note: str = "",
+        annotations: Callable[[], Mapping[str, Sequence[Any]]] = dict,
     ) -> None:
+        """`labels_note` is the end of the note that says where the labels come from."""
         if not images.size:
             raise DataError(f"{path}: contains no images.")
         self.path, self._images, self._reopen, self._validation = path, images, reopen, validation
-        self.notes = notes
+        self.notes, self._labels_note, self._annotations = notes, labels_note, annotations
+        self.labelled_by = "" if labels is None else labelled_by
         values = None if labels is None else labels.tolist()
         domains = () if values is None else domains_of(values, str(path))
         self._labels = np.zeros(len(images), np.int64) if values is None else self._labels_among(values, domains)
@@ -57,7 +63,7 @@ class ArrayImages(Dataset):
         if theirs.domains:
             values = [ours.domains[label] if ours.domains else None for label in self._labels]
             other._labels = self._labels_among(values, theirs.domains)
-        other.notes = ()
+        other.notes, other.labelled_by = (), training.labelled_by
         other._reopen = partial(_validation_of, training._reopen)
         other.info = replace(ours, name=f"{theirs.name}-val", domains=theirs.domains, size=theirs.size)
         return other
@@ -74,8 +80,13 @@ class ArrayImages(Dataset):
     def unlabelled(self) -> ArrayImages:
         """Return the same images without domains."""
         other = self._shallow_copy()
-        other.info, other._labels = replace(self.info, domains=()), np.zeros(len(self), np.int64)
+        other.info, other._labels, other.labelled_by = replace(self.info, domains=()), np.zeros(len(self), np.int64), ""
+        other.notes = [note.removesuffix(self._labels_note) for note in self.notes]
+        other._validation = self._validation and self._validation.unlabelled()
         return other
+
+    def annotations(self) -> Mapping[str, Sequence[Any]]:
+        return self._annotations()
 
     def validation(self) -> Dataset | None:
         return self._validation

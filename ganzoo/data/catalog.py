@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganzoo.errors import DataError, OptionError, did_you_mean
+from ganzoo.errors import DataError, OptionError, did_you_mean, printable
 from ganzoo.files import data_dir
 from ganzoo.interfaces.dataset import DataInfo, Dataset, DataSource
 
@@ -16,24 +16,36 @@ if TYPE_CHECKING:
     from ganzoo.registry.plugins import Registry
 
 
-def open_data(name_or_path: str, registry: Registry, option: str = "--data") -> Dataset:
-    """Open the data set of that name, registered or prepared, or the folder, zip archive or LMDB at that path.
+def open_data(name_or_path: str, registry: Registry, option: str = "--data", labels: str | None = None) -> Dataset:
+    """Open the data set of that name, registered or prepared, or the folder, zip archive or LMDB at that path, with its
+    default labels or with others (see `with_labels`).
 
-    DataError, naming the `option`, if nothing is found; PluginError if the name belongs to a broken plugin.
+    DataError, naming the `option`, if nothing is found; PluginError if the name belongs to a broken plugin; OptionError
+    if the images can't have these labels.
     """
     try:
         source = registry.dataset(name_or_path)
     except OptionError:
-        return _open_path(name_or_path, registry, option)
-    return source.open()
+        return _open_path(name_or_path, registry, option, labels)
+    dataset = source.open()
+    if labels is None:
+        return dataset
+    from ganzoo.data.labelling import with_labels
+
+    return with_labels(dataset, labels)
 
 
-def describe_data(name_or_path: str, registry: Registry) -> Dataset:
+def describe_data(name_or_path: str, registry: Registry, labels: str | None = None) -> Dataset:
     """Like `open_data`, but for a dry run: if a set is not ready and its source declares `expected` properties, return
-    a description of the set instead of preparing it."""
+    a description of the set instead of preparing it. DataError if that would need other labels than the default."""
     source = registry.datasets.get(name_or_path)
     if source is None or source.expected is None or is_ready(source):
-        return open_data(name_or_path, registry)
+        return open_data(name_or_path, registry, labels=labels)
+    if labels is not None:
+        raise DataError(
+            f"{name_or_path}: not prepared yet, so its labels for --labels {printable(labels)} are unknown. Prepare it "
+            f"with `ganzoo data check {name_or_path}`."
+        )
     return DescribedDataset(source.expected)
 
 
@@ -116,7 +128,7 @@ def is_ready(source: DataSource) -> bool:
         return False
 
 
-def _open_path(name_or_path: str, registry: Registry, option: str) -> Dataset:
+def _open_path(name_or_path: str, registry: Registry, option: str, labels: str | None) -> Dataset:
     stored = prepared()
     path = stored.get(name_or_path) or _path(name_or_path)
     if path is None:
@@ -125,7 +137,7 @@ def _open_path(name_or_path: str, registry: Registry, option: str) -> Dataset:
         raise DataError(f"{option} {name_or_path}: neither a data set nor a path.{hint} Data sets: {', '.join(known)}.")
     from ganzoo.data.storage import open_path
 
-    return open_path(path)
+    return open_path(path, labels=labels)
 
 
 def _path(name_or_path: str) -> Path | None:

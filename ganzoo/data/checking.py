@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from tqdm import tqdm
 
 from ganzoo.data.attributes import read_attributes
+from ganzoo.data.labelling import describe_labels
 from ganzoo.errors import DataError, format_count
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 
@@ -49,7 +50,9 @@ class Report:
 
 def check_dataset(dataset: Dataset, workers: int = 4) -> Report:
     """Read every image, in `workers` threads, and show a progress bar. DataError if the attributes are invalid."""
-    report = Report(dataset.info, len(dataset), notes=[*dataset.notes, *filter(None, [dataset.ignored_files])])
+    kind = f"format: {dataset.format}" if dataset.format else ""
+    notes = [kind, *dataset.notes, describe_labels(dataset), dataset.ignored_files]
+    report = Report(dataset.info, len(dataset), notes=[note for note in notes if note])
     attributes = read_attributes(dataset)
     if attributes is not None and len(dataset):
         report.attributes = dict(zip(dataset.info.attributes, zip(attributes.min(0), attributes.max(0))))

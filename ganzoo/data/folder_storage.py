@@ -7,14 +7,17 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from ganzoo.data.abstract_storage import Storage, check_size
+from ganzoo.data.annotations import are_classes, require_complete
 from ganzoo.data.images import is_hidden, is_image
-from ganzoo.data.label_file import LABEL_FILE, find_label_file, read_labels
+from ganzoo.data.label_file import LABEL_FILE, FileLabels, find_label_file, read_labels
+from ganzoo.data.labels import FOLDER, NO_LABELS, class_names, domains_of, labels_of_values
 from ganzoo.data.layout import Listing, describe_ignored, find_domains, labels_of, relocate_domains
+from ganzoo.data.metadata_file import MetadataFiles, find_metadata
 from ganzoo.data.paths import common_folder, folder_prefix
 from ganzoo.data.pyramid import choose_size, find_sizes
 from ganzoo.data.splits import find_splits
@@ -23,6 +26,9 @@ from ganzoo.files import open_regular
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")
 SPLIT_ARCHIVE = re.compile(r"\.(z\d\d|r\d\d|\d\d\d)$")
+FILE_LABELS = "label"  # the annotation that a label file gives
+
+FileStorageT = TypeVar("FileStorageT", bound="FileStorage")
 
 
 class FileStorage(Storage):
@@ -30,10 +36,23 @@ class FileStorage(Storage):
     sizes (`pyramid`) or domains (`layout`)."""
 
     _name_folders: Sequence[str] = ()
+    _folder_labels: np.ndarray | None = None  # among _folder_domains
+    _file_labels: FileLabels | None = None
+    _metadata: MetadataFiles | None = None
 
-    def _interpret_folders(self, listing: Listing, size: int | None) -> None:
-        if self._use_label_file(listing):
-            return
+    def _interpret_folders(self, listing: Listing, size: int | None, labels: str | None) -> None:
+        """Find the images and their labels: those named `labels` (see `with_labels`) if files or folders give them by
+        default, otherwise the default ones."""
+        note = self._find_metadata(listing, labels)
+        if not self._use_label_file(listing):
+            self._use_folders(listing, size)
+        self._annotated_keys = self.keys  # of one stored size
+        self._folder_domains, self._folder_labels = self.domains, self.labels
+        self.labelled_by = FOLDER if self.domains else ""
+        self._use_file_labels(labels)
+        self.notes = [*self.notes, *filter(None, [self.labels_note, note])]
+
+    def _use_folders(self, listing: Listing, size: int | None) -> None:
         splits = find_splits(listing.images)
         self.notes, self.ignored_files = splits.notes, listing.ignored_files()
         self.archives = [path for path in listing.others if is_archive(path)]
@@ -72,22 +91,83 @@ class FileStorage(Storage):
         if found is None:
             return False
         self.keys, self._validation_keys = listing.images, dict[str, list[str]]()
-        self.domains, self.labels, self.attributes = found
+        self._file_labels = found
+        if domains := find_domains(listing, self.keys, ""):
+            self.domains, self.labels = tuple(map(printable, domains.names)), labels_of(self.keys, domains)
         others = [each for each in listing.others if each != path]
-        self.notes, self.ignored_files = [found.note()], describe_ignored(others)
+        self.ignored_files = describe_ignored(others)
         self.archives = [each for each in others if is_archive(each)]
         return True
+
+    def _find_metadata(self, listing: Listing, labels: str | None) -> str:
+        """Find the metadata files, and take them and the images that are not of the set off the listing. Return a note
+        on them; '' if there is none."""
+        try:
+            found = find_metadata(listing.others, listing.images, self._read_file)
+            if not isinstance(found, MetadataFiles):
+                return found or ""
+            listing.images = found.without_others(self._read_file)
+        except DataError:
+            if labels in (FOLDER, NO_LABELS):
+                return ""
+            raise
+        self._metadata = found
+        listing.others = [each for each in listing.others if each not in found.paths]
+        return ""
+
+    def _read_file(self, path: str) -> bytes:
+        try:
+            return self.read(path)
+        except Exception as error:  # as in StoredImages._read
+            raise DataError(f"{path}: can't be read ({reason(error)}).") from error
+
+    def _use_file_labels(self, labels: str | None) -> None:
+        """Use the labels of a file in place of the folders', if there is one, and `labels` is its name or None."""
+        if self._file_labels is not None and labels in (None, FILE_LABELS):
+            self.domains, self.labels, self.attributes = self._file_labels
+            self.attribute_names = tuple(map(str, range(0 if self.attributes is None else self.attributes.shape[1])))
+            self.labelled_by = FILE_LABELS if self.domains or self.attribute_names else ""
+            self.labels_note = self._file_labels.note()
+        elif self._file_labels is None and self._metadata and (name := self._metadata.label):
+            values = self._metadata_annotations().get(name, []) if labels in (None, name) else []
+            if values and are_classes([value for value in values if value is not None]):
+                values = class_names(values)
+                require_complete(values, name, str(self.path), self._describe)
+                self.domains = domains_of(values, f"{self.path}, column {name}")
+                self.labels, self.labelled_by = labels_of_values(values, self.domains, self._describe), name
+                self.labels_note = (
+                    f"{posixpath.basename(self._metadata.paths[0])} gives the labels, in its column {name}"
+                )
+
+    def _metadata_annotations(self) -> dict[str, list[Any]]:
+        try:
+            return self._metadata.annotations(self._read_file, self._annotated_keys) if self._metadata else {}
+        except DataError as error:
+            raise DataError(f"{self.path}/{error}") from error
+
+    def _describe(self, index: int) -> str:
+        return printable(f"{self.path}/{self._annotated_keys[index]}")
+
+    def annotations(self) -> Mapping[str, Sequence[Any]]:
+        found: dict[str, Sequence[Any]] = {**self._metadata_annotations()}
+        if self._file_labels is not None and (values := self._file_labels.values()):
+            found[FILE_LABELS] = values
+        if self._folder_labels is not None:
+            found[FOLDER] = [self._folder_domains[label] for label in self._folder_labels]
+        return found
 
     def _name_by(self, folders: Iterable[str]) -> None:
         """Let the images' names be their paths in these folders, one for each domain."""
         self._named_keys, self._name_folders = self.keys, list(folders)
 
     def names(self) -> list[str] | None:
-        if self.labels is None or not self._name_folders:
+        if self._folder_labels is None or not self._name_folders:
             return None
         starts = [len(folder_prefix(folder)) for folder in self._name_folders]
         # The keys of one stored size, since the paths of the others may differ.
-        return [posixpath.splitext(key[starts[label] :])[0] for key, label in zip(self._named_keys, self.labels)]
+        return [
+            posixpath.splitext(key[starts[label] :])[0] for key, label in zip(self._named_keys, self._folder_labels)
+        ]
 
     def _set_images_by_domain(self, keys: Mapping[str, list[str]]) -> None:
         """Use these images, given by domain."""
@@ -112,11 +192,35 @@ class FileStorage(Storage):
     def validation(self) -> Storage | None:
         if not self._validation_keys:
             return None
+        if self.labelled_by == FOLDER:
+            return self._validation_images()
+        try:
+            other = self._by_folder()._validation_images().unlabelled()
+        except DataError:  # the folders may differ from those for training if they give no labels
+            other = self.unlabelled()._validation_images()
+        if self._metadata is None or self.labelled_by != self._metadata.label:
+            return other
+        values = class_names(other._metadata_annotations()[self.labelled_by])
+        if values.count(None) == len(values):  # such as the images of a test whose labels are secret
+            return None
+        other.domains, other.labelled_by = self.domains, self.labelled_by
+        other.labels = labels_of_values(values, other.domains, other._describe)
+        return other
+
+    def _by_folder(self: FileStorageT) -> FileStorageT:
+        """Return the same images with the domains that their folders give."""
+        other = self.unlabelled()
+        other.domains, other.labels, other.labelled_by = self._folder_domains, self._folder_labels, FOLDER
+        return other
+
+    def _validation_images(self: FileStorageT) -> FileStorageT:
+        """Return the validation images, labelled by their folders if the training images are."""
         other = self._shallow_copy()
         other._validation_keys, other.labels, other.notes, other.ignored_files = {}, None, (), None
         if "" not in self._validation_keys:
             other._set_images_by_domain(self._validation_keys)
             other._name_by(self._validation_name_folders)
+            other._annotated_keys, other._folder_labels = other.keys, other.labels
             return other
         try:
             root = other._set_images(self._validation_keys[""], self._validation_folder, self.size)
@@ -126,15 +230,18 @@ class FileStorage(Storage):
                 other._name_by(posixpath.join(domains.folder, name) for name in domains.names)
         except DataError as error:
             raise DataError(f"{printable(self.path)}: {printable(str(error))}") from error
+        other._annotated_keys, other._folder_labels = other.keys, other.labels
         return other
 
 
 class FolderStorage(FileStorage):
     """Images at any depth below a folder; symbolic links are followed."""
 
-    def __init__(self, path: Path, size: int | None = None) -> None:
+    format = "folder"
+
+    def __init__(self, path: Path, size: int | None = None, labels: str | None = None) -> None:
         self.path = path
-        self._interpret_folders(_list_folder(path), size)
+        self._interpret_folders(_list_folder(path), size, labels)
 
     def files(self) -> Iterable[Path]:
         return (self.path / key for key in self.keys)

@@ -24,6 +24,7 @@ from ganzoo.files import format_bytes
 UNSIGNED_BYTE = 8  # the only type of MNIST and its kin
 MAX_BYTES = 1 << 32  # limit on the values of a file, which are kept in memory
 MAX_DEFLATE = 1100  # a byte of gzip unpacks to 1,032 at most
+LABELS = "label"  # name of the annotation
 IMAGES_NAME = re.compile(r"(?P<set>.*?)images(?P<middle>[-.]?)idx3-ubyte(?P<gz>\.gz)?", re.IGNORECASE)
 
 
@@ -73,8 +74,20 @@ def _read_set(
     if labels is not None and len(labels) != len(images):
         raise DataError(f"{found.labels}: {len(labels):,} labels for {len(images):,} images in {found.images.name}.")
     origin = f"labels from {printable(found.labels.name)}" if found.labels else "no file of labels beside it"
-    notes = [f"IDX file {printable(found.images.name)}, {origin}"]
-    return ArrayImages(name, found.images, images[..., None], labels, reopen, notes, held_out)
+    note = f"IDX file {printable(found.images.name)}"
+    annotations: dict[str, Any] = {} if labels is None else {LABELS: labels}
+    return ArrayImages(
+        name,
+        found.images,
+        images[..., None],
+        labels,
+        reopen,
+        [f"{note}, {origin}"],
+        held_out,
+        labelled_by=LABELS,
+        labels_note=f", {origin}",
+        annotations=lambda: annotations,
+    )
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:

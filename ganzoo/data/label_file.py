@@ -30,6 +30,12 @@ class FileLabels(NamedTuple):
     labels: np.ndarray | None = None
     attributes: np.ndarray | None = None
 
+    def values(self) -> list[Any] | None:
+        """Return the label of each image as the file has it, None if there are none."""
+        if self.labels is not None:
+            return [int(self.domains[label]) for label in self.labels]
+        return None if self.attributes is None else self.attributes.tolist()
+
     def note(self) -> str:
         """Describe the labels in a line."""
         if self.labels is not None:

@@ -9,7 +9,20 @@ import numpy as np
 
 from ganzoo.errors import DataError, printable
 
+LABEL_COLUMNS = ("label", "labels", "fine_label", "cls")  # names of columns that give labels by default
+NO_LABELS, FOLDER = "none", "folder"  # names for `--labels`
 MAX_DOMAINS = 1000  # more different labels are probably not classes
+
+
+def class_names(values: Sequence[Any]) -> list[Any]:
+    """Return text, whole numbers, true and false as names of domains: as they are if there are only whole numbers, in
+    which true is 1, otherwise as text. None stays None."""
+    known = [value for value in values if value is not None]
+    if all(isinstance(value, int) for value in known) and not all(isinstance(value, bool) for value in known):
+        return [None if value is None else int(value) for value in values]
+    return [
+        None if value is None else str(value).lower() if isinstance(value, bool) else str(value) for value in values
+    ]
 
 
 def domains_of(values: Sequence[Any], where: str) -> tuple[str, ...]:

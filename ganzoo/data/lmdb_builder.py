@@ -7,10 +7,11 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import current_process
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import lmdb
@@ -107,8 +108,14 @@ class LmdbBuilder:
         self._writer.commit()
         self._committed, self._bytes = time.monotonic(), 0
 
-    def finish(self, metadata: dict[str, Any], names: Sequence[str] | None = None) -> None:
-        """Write the length, the metadata and the images' names, if they have any, and delete the temporary keys."""
+    def finish(
+        self,
+        metadata: dict[str, Any],
+        names: Sequence[str] | None = None,
+        entries: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> None:
+        """Write the length, the metadata, the images' names, if they have any, and other `entries`, and delete the
+        temporary keys."""
         groups = {key: len(value) for key, value in self._groups()}
         self._writer.reserve(sum(groups.values()))  # LMDB copies their pages before it frees them
         for key in [PLAN_KEY, *groups]:
@@ -117,6 +124,8 @@ class LmdbBuilder:
         self._writer.put(LMDB_METADATA, json.dumps(metadata).encode())
         if names is not None:
             self._writer.put(LMDB_NAMES, json.dumps(names).encode())
+        for key, value in entries.items():
+            self._writer.put(key, value)
         self.commit()
         # LMDB doesn't write free pages at the end of the file, so the file would look truncated.
         file = self.folder / DATA_FILE

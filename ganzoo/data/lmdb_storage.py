@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -13,13 +14,16 @@ import lmdb
 import numpy as np
 
 from ganzoo.data.abstract_storage import MAX_FILE_BYTES, Storage, check_size
+from ganzoo.data.annotations import LazyAnnotations
 from ganzoo.data.layout import domains_from_metadata, validation_path
+from ganzoo.data.lmdb_annotations import read_index, read_stored_attributes, read_values
 from ganzoo.data.lmdb_pages import check_pages
 from ganzoo.data.pyramid import SIZES, choose_size
 from ganzoo.errors import DataError, printable
 
 LMDB_METADATA = b"ganzoo"  # our own key, in addition to those of the reference layout
 LMDB_NAMES = b"ganzoo-names"  # likewise: a JSON list of the images' names within their domains
+LABELS = "label"  # name of the labels if the LMDB doesn't say what they are
 LENGTH_BYTES = 20  # limit: digits of the number of images
 METADATA_BYTES, LABEL_BYTES = 1 << 20, 16  # limit on the metadata: a fixed part, plus a part per image
 
@@ -29,6 +33,8 @@ class LmdbStorage(Storage):
 
     An LMDB can contain several sizes; `size` selects one (the smallest that is large enough, otherwise the largest).
     """
+
+    format = "LMDB"
 
     def __init__(self, path: Path, size: int | None = None) -> None:
         self.path = path
@@ -49,10 +55,15 @@ class LmdbStorage(Storage):
         try:
             self.metadata = self._read_metadata()
             names, self.labels = domains_from_metadata(self.metadata, self.count)
+            self.attribute_names, self.attributes = read_stored_attributes(self._get, self.count)
+            self._annotation_names, self.labelled_by = read_index(self._get)
         except (lmdb.Error, TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
             message = printable(str(error))[:200]  # it may quote the damaged metadata
             raise DataError(f"{path}: a damaged LMDB: invalid metadata ({message}).") from error
         self.domains = tuple(map(printable, names))
+        if self.domains and not self.labelled_by:
+            self.labelled_by = LABELS
+        self._domain_annotation = self.labelled_by, self.domains, self.labels
 
     def _read_metadata(self) -> dict[str, Any]:
         stored = self._get(LMDB_METADATA, METADATA_BYTES + LABEL_BYTES * self.count)
@@ -63,7 +74,7 @@ class LmdbStorage(Storage):
 
     def names(self) -> list[str] | None:
         try:
-            stored = self._get(LMDB_NAMES, MAX_FILE_BYTES) if self.domains else None
+            stored = self._get(LMDB_NAMES, MAX_FILE_BYTES) if self._domain_annotation[1] else None
             names = json.loads(stored) if stored else None
             if names is not None and (type(names) is not list or {*map(type, names)} != {str}):
                 raise TypeError("expected a list of strings")
@@ -72,6 +83,21 @@ class LmdbStorage(Storage):
         except (lmdb.Error, TypeError, ValueError, RecursionError) as error:
             raise DataError(f"{self.path}: a damaged LMDB: invalid names ({printable(str(error))[:200]}).") from error
         return names
+
+    def annotations(self) -> LazyAnnotations:
+        readers = {name: partial(self._read_annotation, index) for index, name in enumerate(self._annotation_names)}
+        name, domains, labels = self._domain_annotation
+        if labels is not None and name not in readers and "," not in name:
+            return LazyAnnotations({name: lambda: [domains[label] for label in labels], **readers})
+        return LazyAnnotations(readers)
+
+    def _read_annotation(self, index: int) -> list[Any]:
+        try:
+            return read_values(self._get, index, self.count)
+        except (lmdb.Error, TypeError, ValueError, RecursionError) as error:
+            name = printable(self._annotation_names[index])
+            message = printable(str(error))[:200]
+            raise DataError(f"{self.path}: a damaged LMDB: invalid annotation {name!r} ({message}).") from error
 
     def _has(self, key: bytes) -> bool:
         with self.env.begin(buffers=True) as transaction:
@@ -104,6 +130,11 @@ class LmdbStorage(Storage):
         if not path.exists():
             return None
         other = LmdbStorage(path, self.size)
+        if not (self.domains or self.attribute_names):
+            return other.unlabelled()
+        if other.attribute_names != self.attribute_names:
+            ours, theirs = (", ".join(each.attribute_names) or "none" for each in (self, other))
+            raise DataError(f"{path}: its attributes ({theirs}) differ from those of {self.path.name} ({ours}).")
         if not self.domains:
             other.domains, other.labels = (), None
         if other.domains != self.domains:

@@ -7,12 +7,14 @@ import math
 import re
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from ganzoo.data.annotations import LazyAnnotations
 from ganzoo.data.array_images import ArrayImages
 from ganzoo.data.splits import VALIDATION
 from ganzoo.data.zip_storage import open_archive, open_member
@@ -22,6 +24,8 @@ from ganzoo.files import format_bytes
 MAX_BYTES = 1 << 32  # limit on an array in a .npz, which is kept in memory; a .npy is mapped
 TRAINING_WORDS = ("train", "training", "")
 VALIDATION_WORDS = (*VALIDATION, "testing")
+SPLIT_WORDS = {*TRAINING_WORDS, *VALIDATION_WORDS} - {""}
+ANNOTATION_KINDS = "biufU"  # of dtypes
 EXPECTED = "Images are an array of uint8 (0 to 255), of shape (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3."
 IMAGE_NAMES = ("images", "image", "x", "imgs", "data", "arr0", "")
 LABEL_NAMES = ("labels", "label", "y", "targets", "target", "classes", "arr1")
@@ -41,17 +45,15 @@ def open_npy(path: Path, name: str) -> ArrayImages:
     return ArrayImages(name, path, images, None, partial(open_npy, path, name), ["array of NumPy"])
 
 
-def open_npz(path: Path, name: str) -> ArrayImages:
-    """Open a .npz with arrays such as `images` and `labels`, or `x_train`, `y_train`, `x_test` and `y_test`. DataError
-    says what is wrong."""
+def open_npz(path: Path, name: str, labels: str | None = None) -> ArrayImages:
+    """Open a .npz with arrays such as `images` and `labels`, or `x_train`, `y_train`, `x_test` and `y_test`. Unless the
+    array of labels is named `labels` (None: has any name), it is not used. DataError says what is wrong."""
     try:
         with open_archive(path) as archive:
-            members = {
-                member.filename.removesuffix(".npy"): member
-                for member in archive.infolist()
-                if member.filename.endswith(".npy")
-            }
+            members = _members(archive)
             by_role = _roles(members)
+            if labels not in (None, _without_split(by_role.get(("training", "labels"), ""))):
+                by_role = {role: array for role, array in by_role.items() if role[1] == "images"}
             arrays = {role: _read_member(archive, members[array]) for role, array in by_role.items()}
     except DataError:
         raise
@@ -59,7 +61,7 @@ def open_npz(path: Path, name: str) -> ArrayImages:
         raise DataError(f"{path}: not a readable .npz of NumPy ({reason(error)}).") from error
     if ("training", "images") not in by_role:
         raise DataError(f"{path}: no array named like images ({_listed(members)}). {EXPECTED}")
-    reopen = partial(open_npz, path, name)
+    reopen = partial(open_npz, path, name, labels)
     held_out = None
     if ("validation", "images") in arrays:
         held_out = _part(path, name, by_role, arrays, "validation", reopen)
@@ -87,8 +89,62 @@ def _part(
         if labels.dtype.kind not in "iub":
             raise DataError(f"{path}: {shown} is {_describe(labels)}, not whole numbers.")
         labels = labels.reshape(-1)
-    used = [f"{kind} from {printable(by_role[part, kind])}" for kind in ("images", "labels") if (part, kind) in by_role]
-    return ArrayImages(name, path, images, labels, reopen, [f".npz of NumPy, {', '.join(used)}"], held_out)
+    labels_note = "" if labels is None else f", labels from {printable(by_role[part, 'labels'])}"
+    return ArrayImages(
+        name,
+        path,
+        images,
+        labels,
+        reopen,
+        [f".npz of NumPy, images from {printable(by_role[part, 'images'])}{labels_note}"],
+        held_out,
+        labelled_by=_without_split(by_role.get((part, "labels"), "")),
+        labels_note=labels_note,
+        annotations=partial(_annotations, path, by_role[part, "images"], len(images)),
+    )
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Return the arrays of a .npz by name."""
+    found = (member for member in archive.infolist() if member.filename.endswith(".npy"))
+    return {member.filename.removesuffix(".npy"): member for member in found}
+
+
+def _annotations(path: Path, images: str, count: int) -> LazyAnnotations:
+    """Return the arrays with one row for each of the `count` images in the array `images`, of the same split."""
+    readers: dict[str, partial[list[Any]]] = {}
+    try:
+        with open_archive(path) as archive:
+            for name, member in _members(archive).items():
+                if name == images or _split_words(name) != _split_words(images):
+                    continue
+                with suppress(ValueError), open_member(archive, member) as file:  # Python objects, say
+                    shape, dtype = _read_header(file, member.file_size)
+                    if shape[:1] == (count,) and dtype.kind in ANNOTATION_KINDS and len(shape) < 3:
+                        readers[_without_split(name)] = partial(_read_annotation, path, name)
+    except Exception as error:  # as in open_npz
+        raise DataError(f"{path}: not a readable .npz of NumPy ({reason(error)}).") from error
+    return LazyAnnotations(readers)
+
+
+def _read_annotation(path: Path, name: str) -> list[Any]:
+    try:
+        with open_archive(path) as archive:
+            array = _read_member(archive, _members(archive)[name])
+    except Exception as error:  # as in open_npz
+        raise DataError(f"{path}: {printable(name)} is not a readable array of NumPy ({reason(error)}).") from error
+    return array.reshape(-1).tolist() if array.ndim == 2 and array.shape[1] == 1 else array.tolist()
+
+
+def _split_words(name: str) -> set[str]:
+    """Return the words in an array's name that say to which split it belongs."""
+    return {word for word in re.split(r"[\W_]+", name.lower()) if word in SPLIT_WORDS}
+
+
+def _without_split(name: str) -> str:
+    """Return an array's name without the words for its split: 'y' for y_train."""
+    words = [word for word in re.split(r"[\W_]+", name) if word.lower() not in SPLIT_WORDS]
+    return "_".join(words) or name
 
 
 def _roles(names: Mapping[str, Any]) -> dict[tuple[str, str], str]:
@@ -121,9 +177,9 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarra
     return array
 
 
-def _read_header(file: IO[bytes], size: int) -> None:
-    """Raise ValueError unless a file of `size` bytes is as long as the header of its array says: np.load would
-    otherwise allocate what the header claims."""
+def _read_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]:
+    """Return the shape and the type of an array. ValueError unless its file of `size` bytes is as long as the header
+    says: np.load would otherwise allocate what the header claims."""
     npy: Any = np.lib.format
     version = npy.read_magic(file)
     if version not in ((1, 0), (2, 0)):
@@ -133,6 +189,7 @@ def _read_header(file: IO[bytes], size: int) -> None:
         raise ValueError("it holds Python objects, which could run code")
     if file.tell() + math.prod(shape) * dtype.itemsize != size:
         raise ValueError("its length differs from that in its header")
+    return shape, dtype
 
 
 def _as_images(array: np.ndarray) -> np.ndarray | None:

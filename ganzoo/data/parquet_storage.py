@@ -10,21 +10,20 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ganzoo.data.abstract_storage import Storage, check_size
-from ganzoo.data.labels import MAX_DOMAINS, domains_of, labels_of_values
+from ganzoo.data.annotations import LazyAnnotations
+from ganzoo.data.labels import LABEL_COLUMNS, MAX_DOMAINS, domains_of, labels_of_values
 from ganzoo.data.splits import split_files
 from ganzoo.errors import DataError, printable, reason
 
-IMAGE_COLUMNS, LABEL_COLUMNS = (
-    ("image", "img", "images", "jpg", "png", "bytes"),
-    ("label", "labels", "fine_label", "cls"),
-)
+IMAGE_COLUMNS = ("image", "img", "images", "jpg", "png", "bytes")
 MAX_CACHED_BYTES = 1 << 30  # of encoded images that stay in memory
 
 
@@ -40,18 +39,20 @@ class ParquetStorage(Storage):
     """Images in a .parquet file, or in all below a folder. In a folder, files named like `validation-00000.parquet` or
     `test-00000.parquet` beside others are for validation."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, labels: str | None = None) -> None:
         self.path = path
         self._files, self._held_out = split_files(find_parquet(path)) if path.is_dir() else ([path], [])
         self._open()
         self._image, self._label, self._class_names = _columns(self._files[0])
+        if labels not in (None, self._label):
+            self._label = self._class_names = None
         places, values = self._read_index(self._files)
         self._set_places(places)
         if self._label:
             self.domains = self._class_names or domains_of(values, str(path))
-            self.labels = self._labels_of(values)
-        origin = f"labels from the column {self._label}" if self._label else "no column of labels"
-        self.notes = [f"Parquet, images from the column {self._image}, {origin}"]
+            self.labels, self.labelled_by = self._labels_of(values), self._label
+        self.labels_note = f"labels from the column {self._label}" if self._label else "no column of labels"
+        self.notes = [f"Parquet, images from the column {self._image}, {self.labels_note}"]
 
     def _set_places(self, places: Sequence[Place]) -> None:
         several = self.path.is_dir()
@@ -115,12 +116,42 @@ class ParquetStorage(Storage):
             return None
         other = self._shallow_copy()
         other._files, other._held_out, other.notes = self._held_out, [], ()
+        if self.labels is None:
+            other._label = other._class_names = None
         other._open()
         places, values = other._read_index(other._files)
         other._set_places(places)
-        if self._label:
+        if other._label:
             other.labels = other._labels_of(values)
         return other
+
+    def annotations(self) -> Mapping[str, Sequence[Any]]:
+        with _opened(self._files[0]) as table:
+            schema = table.schema_arrow
+        features = _features(schema.metadata or {})
+        return LazyAnnotations(
+            {
+                field.name: partial(
+                    self._read_annotation, field.name, _names(features.get(field.name, {}).get("names"))
+                )
+                for field in schema
+                if _is_annotation(field.type)
+            }
+        )
+
+    def _read_annotation(self, name: str, class_names: Sequence[str] | None) -> list[Any]:
+        """Return the values of a column; of a ClassLabel, the names of the classes."""
+        values = list[Any]()
+        for file in self._files:
+            with _opened(file) as table:
+                if name in table.schema_arrow.names:
+                    values += _guarded(file, lambda: table.read(columns=[name]).column(name).to_pylist())
+                else:
+                    values += [None] * table.metadata.num_rows
+        if class_names:
+            names = dict(enumerate(class_names))
+            return [names.get(value) for value in values]
+        return [None if isinstance(value, list) and None in value else value for value in values]
 
     def _labels_of(self, values: Sequence[Any]) -> np.ndarray:
         names = dict(enumerate(self._class_names or ()))  # of classes; the values are their indices
@@ -168,6 +199,18 @@ def _columns(file: Path) -> tuple[str, str | None, tuple[str, ...] | None]:
     classes = [name for name in scalars if features.get(name, {}).get("_type") == "ClassLabel"]
     label = _first(scalars, LABEL_COLUMNS) or (classes[0] if len(classes) == 1 else None)
     return image, label, _names(features.get(label, {}).get("names")) if label else None
+
+
+def _is_annotation(kind: Any) -> bool:
+    """Return whether a column of this type of pyarrow has text, numbers, true and false, or lists of numbers."""
+    from pyarrow import types
+
+    lists = types.is_list, types.is_large_list, types.is_fixed_size_list
+    if any(is_list(kind) for is_list in lists):
+        return bool(types.is_integer(kind.value_type) or types.is_floating(kind.value_type))
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    scalars = types.is_integer, types.is_floating, types.is_boolean, types.is_string, types.is_large_string
+    return any(is_scalar(kind) for is_scalar in scalars)
 
 
 def _names(names: Any) -> tuple[str, ...] | None:

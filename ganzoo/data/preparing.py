@@ -20,12 +20,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from ganzoo.data.images import crop_and_resize_image, to_image
+from ganzoo.data.labelling import LabelledImages, with_labels
+from ganzoo.data.labels import NO_LABELS
 from ganzoo.data.layout import validation_path
+from ganzoo.data.lmdb_annotations import annotation_entries, attribute_entries
 from ganzoo.data.lmdb_builder import LmdbBuilder, PreparedImage, build_lmdb, check_absent
 from ganzoo.data.lmdb_storage import LmdbStorage
 from ganzoo.data.lmdb_writer import PNG_LEVEL, stored_size
 from ganzoo.data.pyramid import SIZES
-from ganzoo.data.storage import StoredImages
 from ganzoo.data.workers import parallel_map
 from ganzoo.errors import DataError, OptionError, format_count, printable
 from ganzoo.files import format_bytes
@@ -106,7 +108,7 @@ def prepare(
     Each size is scaled from the original, unless the source stores the image at that size. Images are scaled by their
     shorter side (Lanczos), cropped to the centre square, and saved as JPEG of quality 100, or as PNG if `lossless`.
     `flip` says whether training may mirror the images (None: as the data set says). `domains=False` omits the labels.
-    Attributes are not stored. Unreadable images are skipped and listed in the result.
+    Annotations and attributes are stored too. Unreadable images are skipped and listed in the result.
 
     If the data set has validation images, they are written first, to NAME-val.lmdb beside NAME.lmdb, so that both are
     complete once NAME.lmdb exists.
@@ -114,10 +116,8 @@ def prepare(
     After an interruption or a crash, the same call resumes the work. DataError if `path` exists, the disk is too small,
     most images are unreadable, or the LMDB can't be written.
     """
-    if not domains and isinstance(dataset, StoredImages):
-        dataset = dataset.unlabelled()  # so that the validation folders may have any names
-    if dataset.info.attributes:
-        say(f"the attributes ({', '.join(dataset.info.attributes)}) are not stored: an LMDB has only domains")
+    if not domains:
+        dataset = with_labels(dataset, NO_LABELS)  # so that the validation folders may have any names
     validation = dataset.validation()
     validation_lmdb = validation_path(path)
     check_absent(path)
@@ -168,7 +168,8 @@ def _prepare(dataset: Dataset, path: Path, description: _Description, workers: i
             builder.discard = True
             raise _too_many_bad(dataset, builder)
         seconds = time.monotonic() - start
-        builder.finish(description.metadata(builder.labels), description.names(builder.skipped))
+        entries = description.entries(builder.skipped, say)
+        builder.finish(description.metadata(builder.labels), description.names(builder.skipped), entries)
     size = sum(file.stat().st_size for file in path.iterdir())
     speed = (len(dataset) - done) / max(seconds, 1e-9)
     return Summary(path, len(builder.labels), sizes, size, speed, builder.bad)
@@ -199,6 +200,8 @@ class _Description:
         self.plan = {"sizes": list(sizes), "lossless": lossless, "channels": info.channels, "images": len(dataset)}
         self.plan["format"] = 2  # of the temporary entries
         self.plan["source"] = _fingerprint(dataset)
+        if isinstance(dataset, LabelledImages) and dataset.labelled_by:
+            self.plan["labels"] = dataset.labelled_by
         self._fixed_metadata = {"source": info.name, "sizes": list(sizes), "lossless": lossless}
         self._fixed_metadata["flip"] = info.flip if flip is None else flip
         self._fixed_metadata["plan"] = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
@@ -220,6 +223,11 @@ class _Description:
             return None
         skipped = set(skipped)
         return [name for index, name in enumerate(names) if index not in skipped]
+
+    def entries(self, skipped: Collection[int], say: Say) -> dict[bytes, bytes]:
+        """Return the entries for annotations and attributes of all images, except the skipped ones."""
+        skipped = set(skipped)
+        return annotation_entries(self._dataset, skipped, say) | attribute_entries(self._dataset, skipped)
 
     def matches(self, path: Path) -> bool:
         """Return whether `path` is a finished LMDB with this description."""

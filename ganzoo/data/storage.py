@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ganzoo.data.folder_storage import FolderStorage, is_archive
 from ganzoo.data.headers import list_supported_formats
 from ganzoo.data.idx_files import find_idx, is_idx, open_idx
 from ganzoo.data.images import channels_of, decode, decode_opened, peek, to_array
+from ganzoo.data.labelling import with_labels
 from ganzoo.data.lmdb_storage import LmdbStorage
 from ganzoo.data.memory import pixel_budget
 from ganzoo.data.numpy_files import open_npy, open_npz
@@ -41,16 +43,20 @@ class StoredImages(Dataset):
         self.path, self.storage = path, storage
         first = self._first_readable()
         channels, sides = self._sample_headers(first)
-        self.notes, self.ignored_files = storage.notes, storage.ignored_files
+        self._describe_storage()
         self.info = DataInfo(
             name=name,
             count=len(storage.keys),
             size=sorted(sides)[len(sides) // 2],
             channels=channels,
             domains=storage.domains,
-            attributes=tuple(map(str, range(0 if storage.attributes is None else storage.attributes.shape[1]))),
+            attributes=storage.attribute_names,
             flip=storage.metadata.get("flip") is True if flip is None else flip,
         )
+
+    def _describe_storage(self) -> None:
+        self.format, self.labelled_by = self.storage.format, self.storage.labelled_by
+        self.notes, self.ignored_files = self.storage.notes, self.storage.ignored_files
 
     def _first_readable(self) -> Any:
         if not self.storage.keys:
@@ -111,6 +117,9 @@ class StoredImages(Dataset):
         values = self.storage.attributes
         return super().attributes() if values is None else values.copy()
 
+    def annotations(self) -> Mapping[str, Sequence[Any]]:
+        return self.storage.annotations()
+
     def names(self) -> list[str]:
         names = self.storage.names()
         if names is None:
@@ -121,9 +130,10 @@ class StoredImages(Dataset):
         return names
 
     def unlabelled(self) -> StoredImages:
-        """Return the same images without domains."""
+        """Return the same images without domains and attributes."""
         other = copy.copy(self)
-        other.storage, other.info = self.storage.unlabelled(), replace(self.info, domains=())
+        other.storage, other.info = self.storage.unlabelled(), replace(self.info, domains=(), attributes=())
+        other._describe_storage()
         return other
 
     def validation(self) -> Dataset | None:
@@ -131,8 +141,9 @@ class StoredImages(Dataset):
         if storage is None:
             return None
         other = copy.copy(self)
-        other.storage, other.path, other.notes = storage, storage.path, ()
-        other.ignored_files = None
+        other.storage, other.path = storage, storage.path
+        other._describe_storage()
+        other.notes, other.ignored_files = (), None
         info = replace(self.info, name=f"{self.info.name}-val", count=len(storage.keys))
         other.info = replace(info, size=storage.size or info.size)
         return other
@@ -170,23 +181,24 @@ class StoredImages(Dataset):
 
 
 def open_path(
-    path: Path, name: str | None = None, size: int | None = None, *, flip: bool | None = None, domains: bool = True
-) -> StoredImages | ArrayImages:
+    path: Path, name: str | None = None, size: int | None = None, *, flip: bool | None = None, labels: str | None = None
+) -> Dataset:
     """Open a folder, a zip or tar archive, an LMDB, Parquet or IDX files or arrays of NumPy as a data set. DataError,
     with the reason, if that fails.
 
     `size` selects one of several stored sizes. `flip` says whether images may be mirrored (None: as an LMDB's metadata
-    says, otherwise no). With `domains=False`, the images get no labels.
+    says, otherwise no). `labels` chooses labels as `ganzoo.with_labels` does.
     """
     try:
         if not path.exists():
             raise DataError(f"{printable(str(path))}: no such file or folder.")
-        data: StoredImages | ArrayImages | None = _open_arrays(path, name or _name(path))
+        labels = None if labels is None else labels.strip()
+        data: StoredImages | ArrayImages | None = _open_arrays(path, name or _name(path), labels)
         if data is None:
-            data = StoredImages(name or _name(path), path, _open_storage(path, size), flip)
+            data = StoredImages(name or _name(path), path, _open_storage(path, size, labels), flip)
         elif flip is not None:
             data.info = replace(data.info, flip=flip)
-        return data if domains else data.unlabelled()
+        return data if labels is None else with_labels(data, labels)
     except (OSError, ValueError) as error:  # name too long or with a null byte, or no permission
         raise DataError(f"{printable(str(path))!r}: can't be opened ({reason(error)}).") from error
 
@@ -197,31 +209,32 @@ def _name(path: Path) -> str:
     return printable((path.parent if path.name.lower() in SPLIT_FOLDERS else path).stem)
 
 
-def _open_arrays(path: Path, name: str) -> ArrayImages | None:
+def _open_arrays(path: Path, name: str, labels: str | None) -> ArrayImages | None:
     """Open arrays of images; None if there are none at `path`."""
-    if path.is_dir():
-        return open_idx(path, name) if find_idx(path) else None
-    readers = {".npy": open_npy, ".npz": open_npz}
-    reader = open_idx if is_idx(path) else readers.get(path.suffix.lower())
-    return reader(path, name) if reader else None
+    if is_idx(path) or (path.is_dir() and find_idx(path)):
+        return open_idx(path, name)
+    if path.suffix.lower() == ".npz" and not path.is_dir():
+        return open_npz(path, name, labels)
+    return open_npy(path, name) if path.suffix.lower() == ".npy" and not path.is_dir() else None
 
 
-def _open_storage(path: Path, size: int | None) -> Storage:
+def _open_storage(path: Path, size: int | None, labels: str | None) -> Storage:
+    """Open a storage with its default labels; if `labels` are others, possibly without labels."""
     if path.is_dir():
         if (path / "data.mdb").exists():
             return LmdbStorage(path, size)
-        folder = FolderStorage(path, size)
+        folder = FolderStorage(path, size, labels)
         if not folder.keys and find_tars(path):
-            return TarStorage(path)
-        return folder if folder.keys or not find_parquet(path) else ParquetStorage(path)
+            return TarStorage(path, labels)
+        return folder if folder.keys or not find_parquet(path) else ParquetStorage(path, labels)
     if path.suffix.lower() == ".zip":
-        return ZipStorage(path, size)
+        return ZipStorage(path, size, labels)
     if path.suffix.lower() in (".lmdb", ".mdb"):
         return LmdbStorage(path, size)
     if path.suffix.lower() == ".tar":
-        return TarStorage(path)
+        return TarStorage(path, labels)
     if path.suffix.lower() == ".parquet":
-        return ParquetStorage(path)
+        return ParquetStorage(path, labels)
     remedy = " Unpack it and give the folder." if is_archive(path.name) else ""
     raise DataError(
         f"{printable(str(path))}: not a folder, a .zip, .tar, .parquet, .lmdb, .npy, .npz or IDX file.{remedy}"

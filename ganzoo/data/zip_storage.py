@@ -31,9 +31,10 @@ ZIP64_PLACEHOLDER = 0xFFFF  # placeholder for a number that a ZIP64 archive stor
 class ZipStorage(FileStorage):
     """Images at any depth in a zip archive."""
 
+    format = "zip archive"
     _names: Mapping[str, str] = {}  # from paths to names in the archive, where the two differ
 
-    def __init__(self, path: Path, size: int | None = None) -> None:
+    def __init__(self, path: Path, size: int | None = None, labels: str | None = None) -> None:
         self.path = path
         self._open()
         names, self._names = _paths(self.archive.infolist())
@@ -42,7 +43,7 @@ class ZipStorage(FileStorage):
         files, folders = (n for n in names if n[-1:] != "/"), (n[:-1] for n in names if n[-1:] == "/")
         listing = Listing(files, folders, order=lambda name: self._names.get(name, name))
         self._check_supported(listing.images)
-        self._interpret_folders(listing, size)
+        self._interpret_folders(listing, size, labels)
         if any(_in_unknown_encoding(self._member(key)) for key in self.keys):
             self.notes = [
                 *self.notes,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ganzoo.errors import DataError, OptionError, PluginError
 
@@ -73,9 +73,11 @@ class LoaderConfig:
 
 class Dataset(ABC):
     """Images by index. `load` is called from several threads at once, and by `ganzoo data prepare` from several
-    processes if the data set can be pickled."""
+    processes if the data set can be pickled. `labelled_by` names the annotation that gives the labels, if one does."""
 
     info: DataInfo
+    format: str = ""  # of its files, such as 'zip archive'
+    labelled_by: str = ""  # the annotation that gives its labels or attributes, or several, separated by commas
     notes: Sequence[str] = ()  # remarks for the user on how its folders are read, one line each
     ignored_files: str | None = None  # number and kinds of other files, which are ignored
     _labels_cache: np.ndarray | None = None
@@ -122,6 +124,12 @@ class Dataset(ABC):
                 f"{type(self).__name__} does not override `attributes`."
             )
         return np.zeros((len(self), 0), np.float32)
+
+    def annotations(self) -> Mapping[str, Sequence[Any]]:
+        """Return what is known of the images, by name, with a value for each image: text, a number, true or false, a
+        list of numbers, or None where it is unknown. `--labels` chooses among them. The mapping may read the values of
+        a name when they are used."""
+        return {}
 
     def names(self) -> Sequence[str]:
         """Return the name of every image within its domain, by which `LoaderConfig.paired` finds the images that belong

@@ -17,6 +17,12 @@ class TrainOptions(Options):
         "data set: a name (see `ganzoo data list`), a folder, .zip, .lmdb, .tar, .parquet, .npy, .npz or IDX file",
         group="Training",
     )
+    labels: str | None = option(
+        None,
+        "what to use as labels: 'folder', a column or other name that `ganzoo data check` lists, several numbers as in "
+        "age,smiling, or 'none' [default: what the data set says]",
+        group="Training",
+    )
     kimg: float = option(1000.0, "length of training in thousands of real images", min=0.001, group="Training")
     batch: int = option(64, "images per update", min=1, group="Training")
     micro_batch: int | None = option(

@@ -21,7 +21,7 @@ from ganzoo.metrics.sources import DEFAULT_MAX_IMAGES, DatasetSource, default_re
 
 if TYPE_CHECKING:
     from ganzoo.checkpoints.checkpoint import Checkpoint
-    from ganzoo.interfaces.dataset import DataInfo
+    from ganzoo.interfaces.dataset import DataInfo, Dataset
     from ganzoo.registry.plugins import Registry
 
 SAMPLES = 10_000
@@ -71,7 +71,7 @@ def checkpoint_task(
         data_name = training_data_of(named, path, registry, option="--against") if against is None else against
     except (DataError, OptionError) as error:
         raise type(error)(f"{saved.path}: {error}") from error
-    dataset = open_data(data_name, registry, option="--data" if against is None else "--against")
+    dataset = _open_real(data_name, saved.run.train_options().labels, registry, against is not None)
     size = loading.trained_sizes(saved, registry)[-1]  # in px, the resolution that training had reached
     data = replace(data, size=size)
     found_modes = modes_of(loading.translator_of(saved, registry))
@@ -106,6 +106,18 @@ def checkpoint_task(
     return Task(about, found_modes, comparisons, folder)
 
 
+def _open_real(name: str, labels: str | None, registry: Registry, against: bool) -> Dataset:
+    """Open the real images, with the labels that the run was trained on. Other images than those that it was trained on
+    may lack them, and then have their default labels."""
+    option = "--against" if against else "--data"
+    try:
+        return open_data(name, registry, option, labels)
+    except OptionError:
+        if not against or labels is None:
+            raise
+        return open_data(name, registry, option)
+
+
 def folders_task(
     generated: str,
     real: str,
@@ -125,14 +137,15 @@ def folders_task(
         max_real = QUICK if quick else default_real_count(samples)
     from ganzoo.data.storage import open_path
 
-    datasets = [open_path(Path(each).expanduser(), domains=False) for each in (generated, real)]
+    paths = [Path(each).expanduser() for each in (generated, real)]
+    datasets = [open_path(path, labels="none") for path in paths]
     if size is None and datasets[0].info.size != datasets[1].info.size:
-        both = " and ".join(f"{printable(each.path)} has {each.info.size} px" for each in datasets)
+        both = " and ".join(f"{printable(path)} has {each.info.size} px" for path, each in zip(paths, datasets))
         raise DataError(f"--folders: image sizes differ: {both}. Use --size to resize both.")
     channels = max(each.info.channels for each in datasets)
-    for each in datasets:
+    for path, each in zip(paths, datasets):
         if each.info.channels < 3:
-            log(f"{printable(each.path)}: images are grey; the channel is repeated three times for the network.")
+            log(f"{printable(path)}: images are grey; the channel is repeated three times for the network.")
     strict, side = size is None, datasets[0].info.size if size is None else size
     generated_images, real_images = (
         DatasetSource(
@@ -141,8 +154,8 @@ def folders_task(
         for each, limit in zip(datasets, (samples, max_real))
     )
     about = {
-        "subject": printable(datasets[0].path),
-        "against": printable(datasets[1].path),
+        "subject": printable(paths[0]),
+        "against": printable(paths[1]),
         "size": side,
         "channels": channels,
     }

@@ -78,8 +78,11 @@ def make_plan(
     the run can't work. `data_path` overrides the name or path in `train_options.data`. With `dry_run`, no data set is
     prepared; if the run's data set is not ready, the plan uses its description."""
     path = path_of(data_path or train_options.data, registry)
-    dataset = (describe_data if dry_run else open_data)(data_path or train_options.data, registry)
+    opened = describe_data if dry_run else open_data
+    dataset = opened(data_path or train_options.data, registry, labels=train_options.labels)
     options = model.resolve_options(options, dataset.info)
+    if dataset.labelled_by and train_options.labels and not getattr(options, "conditional", True):
+        raise OptionError("--labels has no effect without --conditional.")
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)
     warnings = (*(f"{data.name}: {note}" for note in dataset.notes), *model.check(options, train_options, data, new))

@@ -82,7 +82,7 @@ def test_prepare_accepts_a_path_and_by_default_stores_sizes_up_to_that_of_the_im
     assert "some/where: already exists. Delete it first, or choose another name." in again.stderr
 
 
-@pytest.mark.parametrize(("option", "domains"), [([], ("0", "1")), (["--no-domains"], ())])
+@pytest.mark.parametrize(("option", "domains"), [([], ("0", "1")), (["--labels", "none"], ())])
 def test_prepare_uses_subfolders_as_domains_unless_disabled(ganzoo, workdir, option, domains):
     write_folder(workdir / "set", {f"{index}/a.png": encoded(noise(9, 9)) for index in range(2)})
     assert ganzoo("data", "prepare", "set", "--out", "mine", *option).exit_code == 0

@@ -25,6 +25,8 @@ def test_sizes_domains_and_bad_files_are_counted(tmp_path: Path) -> None:
     ]
     assert list(report.lines()) == [
         "set: 4 readable images of 6, RGB",
+        "    format: folder",
+        "    labels: folder",
         "    6 x 8 px: 3",
         "    5 x 7 px: 1",
         "    domain cats: 3",

@@ -148,7 +148,7 @@ def test_a_validation_image_outside_the_domains_is_an_error(write_set: WriteSet)
 
 def test_without_domains_the_folders_of_both_parts_may_differ(write_set: WriteSet) -> None:
     path = write_set("train/00000/1.png", "train/01000/1.png", "val/69000/1.png")
-    data = open_path(path, domains=False)
+    data = open_path(path, labels="none")
     held_out = data.validation()
     assert held_out is not None
     assert data.info.domains == held_out.info.domains == ()
@@ -288,7 +288,7 @@ def test_validation_labels_follow_the_order_of_the_training_domains(tmp_path: Pa
     data = open_path(write_labelled_lmdb(tmp_path / "x.lmdb", [0, 1, 2], ["cat", "dog", "wild"]))
     write_labelled_lmdb(tmp_path / "x-val.lmdb", [0, 1, 1], ["wild", "cat"])
     assert domain_names(data.validation()) == ["wild", "cat", "cat"]
-    assert open_path(tmp_path / "x.lmdb", domains=False).validation().labels().tolist() == [0, 0, 0]  # type: ignore
+    assert open_path(tmp_path / "x.lmdb", labels="none").validation().labels().tolist() == [0, 0, 0]  # type: ignore
 
 
 @pytest.mark.parametrize("domains", [["cat", "cow"], None])

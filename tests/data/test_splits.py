@@ -98,7 +98,7 @@ def test_each_split_of_each_domain_may_have_a_folder(tmp_path: Path, wrapper: st
 
 def test_without_domains_the_folders_of_a_split_are_combined(tmp_path: Path) -> None:
     write_set(tmp_path, "trainA/1.png", "trainB/2.png", "testA/3.png", "testB/4.png")
-    data = open_path(tmp_path / "set", domains=False)
+    data = open_path(tmp_path / "set", labels="none")
     held_out = data.validation()
     assert (keys(data), keys(held_out)) == (["trainA/1.png", "trainB/2.png"], ["testA/3.png", "testB/4.png"])
     assert held_out is not None
