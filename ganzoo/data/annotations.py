@@ -24,21 +24,19 @@ class LazyAnnotations(Mapping[str, Sequence[Any]]):
     def __getitem__(self, name: str) -> Sequence[Any]:
         return self._readers[name]()
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._readers  # Mapping would read the values
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._readers)
 
     def __len__(self) -> int:
         return len(self._readers)
 
-    def with_others(self, others: Mapping[str, Sequence[Any]]) -> LazyAnnotations:
-        """Return these annotations and others; if a name occurs in both, that of the others."""
-        added = {name: (lambda name=name: others[name]) for name in others}
-        return LazyAnnotations({**self._readers, **added})
-
 
 def read_annotation(dataset: Dataset, annotations: Mapping[str, Sequence[Any]], name: str) -> list[Any]:
-    """Return an annotation as plain values: str, bool, int, float, a list of numbers, or None where there is none (or a
-    NaN). PluginError if the data set gives something else."""
+    """Return an annotation as plain values: str, bool, int, float, a list of numbers, or None where there is none (or
+    NaN, or an empty text). PluginError if the data set gives something else."""
     given = annotations[name]
     values = [_plain(value) for value in (given.tolist() if isinstance(given, np.ndarray) else given)]
     who = f"{dataset.info.name}: the annotation {printable(name)!r}"
@@ -53,12 +51,12 @@ def read_annotation(dataset: Dataset, annotations: Mapping[str, Sequence[Any]], 
 
 
 def _plain(value: Any) -> Any:
-    """Convert a value of NumPy to one of Python, and NaN to None."""
+    """Convert a value of NumPy to one of Python, and NaN and an empty text to None."""
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
     if isinstance(value, tuple):
         value = [*value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if value == "" or (isinstance(value, float) and math.isnan(value)) else value
 
 
 def is_annotation(value: Any) -> bool:

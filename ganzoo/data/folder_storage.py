@@ -107,10 +107,10 @@ class FileStorage(Storage):
             if not isinstance(found, MetadataFiles):
                 return found or ""
             listing.images = found.without_others(self._read_file)
-        except DataError:
+        except DataError as error:
             if labels in (FOLDER, NO_LABELS):
                 return ""
-            raise
+            raise DataError(f"{self.path}/{error} To do without this file, use --labels folder or none.") from error
         self._metadata = found
         listing.others = [each for each in listing.others if each not in found.paths]
         return ""

@@ -22,8 +22,10 @@ class _Unlabelled(Protocol):
 
 
 class Labels(NamedTuple):
-    """A label for each image, int (N,), with the names of the domains; or attributes float32 (N, A), with theirs."""
+    """What the annotations `names` give: a label for each image, int (N,), with the names of the domains; or attributes
+    float32 (N, A), with theirs."""
 
+    names: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
     labels: np.ndarray | None = None
     attribute_names: tuple[str, ...] = ()
@@ -83,14 +85,14 @@ class LabelledImages(Dataset):
         images = self.images.validation()
         if images is None or not self.labelled_by:
             return None if images is None else LabelledImages(images, "", Labels())
-        annotations = images.annotations()
-        names = _names_of(self.labelled_by, self.images.annotations())
+        annotations, names = images.annotations(), self._chosen.names
         for name in names:
             if name not in annotations:
                 raise DataError(f"{images.info.name}: no labels {printable(name)!r}, which the training images have.")
-        if all(value is None for name in names for value in annotations[name]):
+        columns = {name: annotations[name] for name in names}
+        if all(value is None for values in columns.values() for value in values):
             return None  # such as the images of a test whose labels are secret
-        found = _find_labels(images, annotations, self.labelled_by, names, self._chosen)
+        found = _find_labels(images, columns, self.labelled_by, names, self._chosen)
         return LabelledImages(images, self.labelled_by, found)
 
     def at_size(self, size: int) -> Dataset:
@@ -164,7 +166,7 @@ def _find_labels(
         return _attributes(dataset, labels, columns, training)
     values = class_names(first)
     if training:
-        return Labels(training.domains, labels_of_values(values, training.domains, dataset.describe))
+        return Labels(training.names, training.domains, labels_of_values(values, training.domains, dataset.describe))
     where = f"{dataset.info.name}: --labels {printable(labels)}"
     different = len({*values})
     if different > MAX_DOMAINS and all(map(is_number, first)):
@@ -173,7 +175,7 @@ def _find_labels(
             "comma after the name to use the numbers as an attribute."
         )
     domains = domains_of(values, where)
-    return Labels(domains, labels_of_values(values, domains, dataset.describe))
+    return Labels(tuple(names), domains, labels_of_values(values, domains, dataset.describe))
 
 
 def _complete(dataset: Dataset, annotations: Mapping[str, Sequence[Any]], name: str) -> list[Any]:
@@ -199,7 +201,7 @@ def _attributes(dataset: Dataset, labels: str, columns: Mapping[str, Sequence[An
         )
     if len(names) > MAX_ATTRIBUTES:
         raise OptionError(f"--labels {printable(labels)}: {len(names):,} attributes; at most {MAX_ATTRIBUTES:,}.")
-    return Labels(attribute_names=tuple(names), attributes=np.concatenate(parts, 1))
+    return Labels(tuple(columns), attribute_names=tuple(names), attributes=np.concatenate(parts, 1))
 
 
 def _reason_no_attribute(dataset: Dataset, name: str, values: Sequence[Any]) -> str:

@@ -126,3 +126,14 @@ def test_validation_labels_without_training_images_are_an_error(fashion: Path) -
     (fashion / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.array([3, 4], np.uint8))))
     with pytest.raises(DataError, match=r"t10k-images.*image 1 has the label 4, which is none of 3, 7, 9"):
         open_path(fashion)
+
+
+def test_the_labels_are_an_annotation(fashion: Path) -> None:
+    data = open_path(fashion)
+    assert (data.labelled_by, list(data.annotations()["label"])) == ("label", LABELS.tolist())
+    attributes = open_path(fashion, labels="label,")
+    assert attributes.attributes().tolist() == LABELS[:, None].tolist()
+    assert attributes.notes == ["IDX file train-images-idx3-ubyte.gz"]
+    validation = open_path(fashion, labels="none").validation()
+    assert validation is not None
+    assert validation.info.domains == ()

@@ -129,3 +129,45 @@ def test_too_many_labels_for_domains_are_an_error(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", images=np.zeros((1001, 2, 2), np.uint8), labels=np.arange(1001))
     with pytest.raises(DataError, match="1,001 different labels are too many"):
         open_path(tmp_path / "set.npz")
+
+
+def test_arrays_with_a_row_for_each_image_are_annotations(tmp_path: Path) -> None:
+    arrays = {
+        "x_train": COLOUR,
+        "y_train": LABELS[:, None],
+        "hair_train": np.array(["r", "g", "b", "r", "g", "b"]),
+        "pose_train": np.arange(12.0).reshape(6, 2),
+        "mask_train": GREY,
+        "mean_train": np.zeros(3),
+        "objects_train": np.array([{}] * 6, object),
+        "x_test": COLOUR[:2],
+        "y_test": LABELS[:2],
+        "hair_test": np.array(["g", "b"]),
+    }
+    np.savez_compressed(tmp_path / "set.npz", **arrays)
+    data = open_path(tmp_path / "set.npz")
+    assert data.labelled_by == "y"
+    assert {**data.annotations()} == {
+        "y": LABELS.tolist(),
+        "hair": ["r", "g", "b", "r", "g", "b"],
+        "pose": np.arange(12.0).reshape(6, 2).tolist(),
+    }
+    by_hair = open_path(tmp_path / "set.npz", labels="hair")
+    assert by_hair.info.domains == ("b", "g", "r")
+    assert by_hair.notes == [".npz of NumPy, images from x_train"]
+    validation = by_hair.validation()
+    assert validation is not None
+    assert validation.labels().tolist() == [1, 0]
+    assert pickle.loads(pickle.dumps(by_hair)).validation().load(0)[1] == 1
+    with pytest.raises(DataError, match="no labels 'pose', which the training images have"):
+        open_path(tmp_path / "set.npz", labels="pose").validation()
+    for plain in (open_path(tmp_path / "set.npz", labels="none"), data.unlabelled()):  # type: ignore[attr-defined]
+        assert plain.info.domains == plain.validation().info.domains == ()
+
+
+def test_labels_that_can_be_no_domains_do_not_matter_if_others_are_chosen(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", images=GREY, labels=np.eye(6), age=LABELS)
+    with pytest.raises(DataError, match="labels has 36 labels for 6 images"):
+        open_path(tmp_path / "set.npz")
+    assert open_path(tmp_path / "set.npz", labels="age").info.domains == ("0", "1", "2")
+    assert open_path(tmp_path / "set.npz", labels="labels,age").attributes().shape == (6, 7)

@@ -157,3 +157,43 @@ def test_a_shard_without_a_column_is_named(tmp_path: Path) -> None:
     write(tmp_path / "1.parquet", {"image": rows(3, 6)["image"]}, FEATURES)
     with pytest.raises(DataError, match=r"1\.parquet: no column label, which 0\.parquet has"):
         open_path(tmp_path)
+
+
+def test_columns_of_text_and_numbers_are_annotations_and_are_read_when_they_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = {**FEATURES, "breed": {"names": ["pug", "lab"], "_type": "ClassLabel"}}
+    for name, first in (("train.parquet", 0), ("test.parquet", 3)):
+        columns = rows(first, first + 3)
+        columns |= {"breed": [1, 0, -1], "age": [1, None, 3], "big": [True, False, True], "pose": [[0.5], [1.0], None]}
+        write(tmp_path / name, {**columns, "boxes": [[[1]], [], []], "note": ["a", "b", "c"]}, features)
+    data = open_path(tmp_path)
+    known = data.annotations()
+    read, used = parquet.ParquetFile.read, list[str]()
+
+    def read_columns(self: Any, columns: list[str]) -> Any:
+        used.extend(columns)
+        return read(self, columns=columns)
+
+    monkeypatch.setattr(parquet.ParquetFile, "read", read_columns)
+    assert sorted(known) == ["age", "big", "breed", "label", "note", "pose"]
+    assert used == []
+    assert {name: known[name] for name in known if name != "label"} == {
+        "breed": ["lab", "pug", None],
+        "age": [1, None, 3],
+        "big": [True, False, True],
+        "pose": [[0.5], [1.0], None],
+        "note": ["a", "b", "c"],
+    }
+    assert known["label"] == [data.info.domains[label] for label in data.labels()]
+    used.clear()
+    by_note = open_path(tmp_path, labels="note")
+    assert used == ["note"]
+    assert by_note.info.domains == ("a", "b", "c")
+    assert by_note.notes == ["Parquet, images from the column image"]
+    validation = by_note.validation()
+    assert validation is not None
+    assert (validation.load(2)[0] == IMAGES[5]).all()
+    assert validation.labels().tolist() == [0, 1, 2]
+    assert open_path(tmp_path, labels="label").info == data.info
+    assert pickle.loads(pickle.dumps(by_note)).load(1)[1] == 1

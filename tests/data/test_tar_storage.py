@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import tarfile
 from collections.abc import Mapping
@@ -147,3 +148,42 @@ def test_a_name_that_leads_outside_is_ignored_and_an_absolute_one_is_only_a_name
     assert data.info.count == 1
     assert (data.load(0)[0] == IMAGES[1]).all()
     assert [path.name for path in tmp_path.iterdir()] == ["set.tar"]
+
+
+def test_label_files_are_annotations_and_need_no_whole_numbers_then(tmp_path: Path) -> None:
+    def described(start: int, end: int) -> dict[str, bytes]:
+        files = samples(start, end)
+        for index in range(start, end):
+            entries = {"hair": "rgb"[index % 3], "age": index, "pose": [0.5, index], "tags": ["a"]}
+            files[f"{index:06}.json"] = json.dumps(entries | ({"seen": True} if index else {})).encode()
+        return files
+
+    (tmp_path / "train.tar").write_bytes(packed({**described(0, 4), "000000.cls": b"cat"}))
+    (tmp_path / "val.tar").write_bytes(packed(described(4, 6)))
+    with pytest.raises(DataError, match=r"000000\.cls: the label is 'cat', not a whole number"):
+        open_path(tmp_path)
+    data = open_path(tmp_path, labels="hair")
+    assert data.annotations() == {
+        "cls": ["cat", 10, 4, 2],
+        "hair": ["r", "g", "b", "r"],
+        "age": [0, 1, 2, 3],
+        "pose": [[0.5, 0], [0.5, 1], [0.5, 2], [0.5, 3]],
+        "seen": [None, True, True, True],
+    }
+    assert data.info.domains == ("b", "g", "r")
+    assert data.notes == ["1 shard of webdataset"]
+    validation = data.validation()
+    assert validation is not None
+    assert validation.labels().tolist() == [1, 0]
+    assert open_path(tmp_path, labels="cls").info.domains == ("10", "2", "4", "cat")
+    assert open_path(tmp_path, labels="none").annotations()["age"] == [0, 1, 2, 3]
+    assert pickle.loads(pickle.dumps(data)).labels().tolist() == [2, 1, 0, 2]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("cls", "cls"), ("json", "label")])
+def test_the_labels_are_named_after_their_file_or_entry(tmp_path: Path, kind: str, name: str) -> None:
+    (tmp_path / "set.tar").write_bytes(packed(samples(0, 6, kind)))
+    data = open_path(tmp_path / "set.tar")
+    assert data.labelled_by == name
+    assert data.annotations()[name] == LABELS
+    assert open_path(tmp_path / "set.tar", labels=name).info == data.info
