@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -15,14 +14,35 @@ from tests.fuzz.reading import picture, read_all
 
 PAGE = 4096
 METADATA: dict[str, Any] = {"domains": ["cat", "dog"], "labels": [0, 1] * 4, "flip": True}
-NAMES = ("length", "ganzoo", "8-00000", "8-00008", "32-00000", "x", "8-0", "é" * 200)
+ANNOTATIONS: dict[str, Any] = {"names": ["hair", "age", "pose"], "labelled_by": "kind"}
+VALUES_OF: dict[str, Any] = {
+    "ganzoo-annotation-0": ["red", None] * 4,
+    "ganzoo-annotation-1": [1, 2.5, True, 4, 5, 6, 7, 8],
+    "ganzoo-annotation-2": [[0.5, 1]] * 8,
+    "ganzoo-attributes": ["x", "y"],
+}
+NAMES = (
+    "length",
+    "ganzoo",
+    "ganzoo-annotations",
+    "ganzoo-annotation-1",
+    "ganzoo-attribute-values",
+    "8-00000",
+    "8-00008",
+    "32-00000",
+    "x",
+    "8-0",
+    "é" * 200,
+)
 VALUES = (b"", b"0", b"-1", b"9" * 30, b"1e3", b"\xff", b"[]", b"{", picture(300), bytes(3000))
 
 
 @lru_cache(maxsize=1)
 def entries() -> dict[str, bytes]:
     images = {f"{size}-{index:05d}": picture(size) for size in (8, 16, 64) for index in range(8)}
-    return {**images, "length": b"8", "ganzoo": json.dumps(METADATA).encode()}
+    described = {"ganzoo": METADATA, "ganzoo-annotations": ANNOTATIONS, **VALUES_OF}
+    values = {"ganzoo-attribute-values": bytes(64)}
+    return {**images, "length": b"8", **values, **{name: to_json(value) for name, value in described.items()}}
 
 
 @lru_cache(maxsize=1)
@@ -43,7 +63,7 @@ def _written(content: dict[str, bytes]) -> bytes:
 
 
 def _file_from(choices: Choices) -> bytes:
-    kind = choices.below(5)
+    kind = choices.below(6)
     if kind == 0:
         return choices.rest()
     if kind == 1:
@@ -52,6 +72,10 @@ def _file_from(choices: Choices) -> bytes:
         return _damaged(choices, choices.pick(seeds()))
     if kind == 3:
         return _written({**entries(), "ganzoo": to_json(edit_tree(choices, METADATA))})
+    if kind == 4:
+        name = choices.pick(("ganzoo-annotations", *VALUES_OF))
+        value = ANNOTATIONS if name == "ganzoo-annotations" else VALUES_OF[name]
+        return _written({**entries(), name: to_json(edit_tree(choices, value))})
     return _written(edit_entries(choices, entries(), NAMES, VALUES))
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from ganzoo.data.labelling import with_labels
 from ganzoo.data.storage import open_path
+from ganzoo.interfaces.dataset import Dataset
 from tests.fuzz.edits import Choices, edit_bytes, ganzoo_errors_allowed
 
+MAX_LABELS = 5  # annotations that are used as labels
 MAX_IMAGES = 30  # read from each data set
 FILES = ("train/cat/1.png", "train/cat/2.png", "train/dog/1.png", "val/cat/3.png", "val/dog/9.jpg")
 MULTI_SIZE_FILES = ("8/a/1.png", "8/b/2.png", "16/a/1.png", "16/b/2.png")
@@ -33,6 +36,14 @@ def choose_file(choices: Choices, files: Sequence[tuple[str, bytes]]) -> tuple[s
     return name, choices.rest() if as_it_is else edit_bytes(choices, content)
 
 
+def _labelled(data: Dataset) -> Iterator[Dataset]:
+    """Yield the data set with each of its annotations as labels, where that works."""
+    for name in [*data.annotations()][:MAX_LABELS]:
+        for labels in (name, f"{name},"):
+            with ganzoo_errors_allowed():
+                yield with_labels(data, labels)
+
+
 def read_all(path: Path) -> None:
     """Read a data set. Each step may raise a GanzooError, but none may leave files in the folder around `path`."""
     before = sorted(each.name for each in path.parent.iterdir())
@@ -40,7 +51,7 @@ def read_all(path: Path) -> None:
         data = open_path(path)
         assert data.info.channels in (1, 3)
         assert data.info.size > 0
-        for part in (data, data.at_size(16), data.unlabelled()):
+        for part in (data, data.at_size(16), data.unlabelled(), *_labelled(data)):
             labels = part.labels()
             assert len(labels) == len(part)
             for index in range(min(MAX_IMAGES, len(part))):
@@ -50,6 +61,7 @@ def read_all(path: Path) -> None:
                     assert pixels.shape[2] == data.info.channels
                     assert label == labels[index]
                     assert not label or label < len(part.info.domains)
+            assert part.attributes().shape == (len(part), len(part.info.attributes))
         validation = data.validation()
         for index in range(min(MAX_IMAGES, len(validation or ()))):
             with ganzoo_errors_allowed():

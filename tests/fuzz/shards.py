@@ -1,4 +1,4 @@
-"""Shards of webdataset, Parquet files, and zip archives with a file of labels."""
+"""Shards of webdataset, Parquet files, and zip archives with a file of labels or metadata."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def tar() -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for stem, label in LABELS.items():
-            for name, content in ((f"{stem}.png", picture(5)), (f"{stem}.cls", label)):
+            described = b'{"hair": "red", "age": 3, "pose": [0.5, 1]}'
+            for name, content in ((f"{stem}.png", picture(5)), (f"{stem}.cls", label), (f"{stem}.json", described)):
                 info = tarfile.TarInfo(name)
                 info.size = len(content)
                 archive.addfile(info, io.BytesIO(content))
@@ -32,19 +33,19 @@ def parquet() -> bytes:
     import pyarrow.parquet
 
     features = {"label": {"_type": "ClassLabel", "names": ["cat", "dog"]}}
-    table = pa.table({"image": [{"bytes": picture(5), "path": "x.png"}] * 3, "label": [0, 1, 0]})
+    table = pa.table({"image": [{"bytes": picture(5), "path": "x.png"}] * 3, "label": [0, 1, 0], "pose": [[0.5]] * 3})
     table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(table, buffer, row_group_size=2)
     return buffer.getvalue()
 
 
-def labelled_zip(labels: bytes) -> bytes:
+def labelled_zip(name: str, labels: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name in ("00000/1.png", "00000/2.png"):
-            archive.writestr(name, picture(5))
-        archive.writestr("dataset.json", labels)
+        for image in ("00000/1.png", "00000/2.png"):
+            archive.writestr(image, picture(5))
+        archive.writestr(name, labels)
     return buffer.getvalue()
 
 
@@ -53,7 +54,9 @@ def files() -> list[tuple[str, bytes]]:
     """Return the names and contents of valid files."""
     found = [
         ("set.tar", tar()),
-        ("set.json", json.dumps({"labels": [["00000/1.png", 3], ["00000/2.png", 1]]}).encode()),
+        ("dataset.json", json.dumps({"labels": [["00000/1.png", 3], ["00000/2.png", 1]]}).encode()),
+        ("metadata.csv", b"file_name,label,age\n00000/1.png,cat,3\n00000/2.png,dog,0.5\n"),
+        ("metadata.jsonl", b'{"file_name": "00000/1.png", "pose": [1, 2]}\n{"file_name": "00000/2.png", "x": null}\n'),
     ]
     try:
         return [*found, ("set.parquet", parquet())]
@@ -68,7 +71,8 @@ def seeds() -> list[bytes]:
 def check(data: bytes) -> None:
     name, content = choose_file(Choices(data), files())
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "inner" / name.replace(".json", ".zip")
+        in_zip = not name.startswith("set.")
+        path = Path(folder) / "inner" / ("set.zip" if in_zip else name)
         path.parent.mkdir()
-        path.write_bytes(labelled_zip(content) if name == "set.json" else content)
+        path.write_bytes(labelled_zip(name, content) if in_zip else content)
         read_all(path)
