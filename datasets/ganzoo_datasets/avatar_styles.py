@@ -132,12 +132,13 @@ def draw(style: str, person: Person, side: int) -> np.ndarray:
     options = STYLES[style](person)
     options |= {"seed": person.seed, "backgroundColor": BACKGROUND[person.background]}
     options.setdefault("glassesProbability", _percent(person.glasses))
-    drawn = svg_to_bytes(svg_string=Avatar(_definition(style), options).to_string(), width=side, height=side)
+    drawn = svg_to_bytes(svg_string=Avatar(definition(style), options).to_string(), width=side, height=side)
     return np.asarray(Image.open(io.BytesIO(drawn)).convert("RGB"))
 
 
 @functools.cache
-def _definition(style: str) -> Style:
+def definition(style: str) -> Style:
+    """Return DiceBear's description of a style."""
     return Style(json.loads(files("dicebear_styles").joinpath(f"{style}.json").read_text("utf-8")))
 
 

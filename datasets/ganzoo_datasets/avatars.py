@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganzoo import DataInfo, Dataset
 from ganzoo_datasets.generated import GeneratedSource, log
@@ -33,6 +33,8 @@ class Avatars(GeneratedSource):
 class AvatarDataset(Dataset):
     """People that are drawn when they are loaded: `people` (their numbers) in every style."""
 
+    labelled_by = "style"
+
     def __init__(self, people: Sequence[int], seed: int, validation: Dataset | None = None) -> None:
         self._people, self._seed, self._validation = people, seed, validation
         name = "avatars-val" if validation is None else "avatars"
@@ -50,6 +52,14 @@ class AvatarDataset(Dataset):
         import numpy as np
 
         return np.arange(len(DOMAINS)).repeat(len(self._people))
+
+    def annotations(self) -> dict[str, list[Any]]:
+        from ganzoo_datasets.avatar_annotations import describe
+        from ganzoo_datasets.avatar_styles import person
+
+        people = [person(self._seed, number) for number in self._people]
+        found = [{"style": style, **describe(style, each)} for style in DOMAINS for each in people]
+        return {name: [each[name] for each in found] for name in found[0]}
 
     def names(self) -> Sequence[str]:
         return [str(number) for number in self._people] * len(DOMAINS)

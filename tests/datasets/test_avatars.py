@@ -10,7 +10,8 @@ from ganzoo_datasets import avatars
 from ganzoo_datasets.avatar_styles import STYLES, draw, person
 from ganzoo_datasets.avatars import DOMAINS, AvatarDataset, Avatars, build
 
-from ganzoo import DataError, DataInfo, open_path
+from ganzoo import DataError, DataInfo, OptionError, open_path, with_labels
+from ganzoo.data.labelling import describe_labels
 
 SIZES = (8, 16, 32, 64, 128)
 
@@ -61,6 +62,41 @@ def test_people_for_validation_are_others_than_those_for_training() -> None:
 
 def test_the_images_of_a_person_are_paired_in_the_stored_set(few_people: Path) -> None:
     assert list(Avatars().open().names()) == ["0", "1", "2"] * 6
+
+
+def test_what_is_known_of_the_images_is_stored(few_people: Path) -> None:
+    data = Avatars().open()
+    assert data.labelled_by == "style"
+    source = AvatarDataset(range(3), 0).annotations()
+    assert {**data.annotations()} == source
+    assert source["skin"] == [person(0, number).skin for number in range(3)] * 6
+    validation = data.validation()
+    assert validation is not None
+    assert validation.annotations()["glasses"] == AvatarDataset(range(3, 4), 0).annotations()["glasses"]
+    assert describe_labels(data) == (
+        "labels: style; --labels also accepts skin, background, hair, glasses, beard, mouth"
+    )
+    assert with_labels(data, "style").info == data.info
+
+
+def test_a_model_is_trained_on_glasses(jittor, ganzoo, few_people: Path, workdir: Path) -> None:
+    tiny = ["--size", "8", "--batch", "4", "--kimg", "0.008", "--tick", "0.008"]
+    result = ganzoo("train", "gan", "--data", "avatars", "--conditional", "--labels", "glasses", *tiny)
+    assert result.exit_code == 0, result.output
+    assert "false, true" in ganzoo("generate", "--class", "x").stderr
+    refused = ganzoo("train", "gan", "--data", "avatars", "--conditional", "--labels", "mouth", *tiny)
+    assert "avatars: 6 of 18 images have no 'mouth'; the first is" in refused.stderr
+
+
+def test_a_set_of_an_earlier_version_has_no_annotations(few_people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganzoo.data.preparing.annotation_entries", lambda *arguments: {})
+    data = Avatars().open()
+    assert data.info.domains == DOMAINS
+    assert [*data.annotations()] == ["label"]
+    with pytest.raises(
+        OptionError, match=r"no labels 'glasses'.* If an earlier version of ganzoo prepared it, prepare"
+    ):
+        with_labels(data, "glasses")
 
 
 def test_the_bytes_depend_on_the_seed_but_not_on_the_number_of_processes(tmp_path: Path) -> None:
