@@ -102,6 +102,8 @@ class FileStorage(Storage):
     def _find_metadata(self, listing: Listing, labels: str | None) -> str:
         """Find the metadata files, and take them and the images that are not of the set off the listing. Return a note
         on them; '' if there is none."""
+        if not listing.images:
+            return ""
         try:
             found = find_metadata(listing.others, listing.images, self._read_file)
             if not isinstance(found, MetadataFiles):
@@ -244,7 +246,8 @@ class FolderStorage(FileStorage):
         self._interpret_folders(_list_folder(path), size, labels)
 
     def files(self) -> Iterable[Path]:
-        return (self.path / key for key in self.keys)
+        sources = self._metadata.paths if self._metadata and self.labelled_by == self._metadata.label else ()
+        return (self.path / path for path in (*self.keys, *sources))
 
     def read(self, key: str) -> bytes:
         with open_regular(self.path / key) as file:

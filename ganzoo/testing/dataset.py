@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ganzoo.data.annotations import read_annotation
 from ganzoo.data.attributes import read_attributes
 from ganzoo.errors import DataError, PluginError
 from ganzoo.interfaces.dataset import Dataset
@@ -13,8 +14,8 @@ SAMPLE = 16  # images that are loaded
 
 
 def check_dataset(dataset: Dataset) -> None:
-    """Check what ganzoo expects of a data set: some of its images, its labels and its attributes, at each stored size
-    and of its validation images too. AssertionError if a check fails."""
+    """Check what ganzoo expects of a data set: some of its images, its labels, attributes and annotations, at each
+    stored size and of its validation images too. AssertionError if a check fails."""
     _check_images(dataset)
     labels, attributes = _check_descriptions(dataset)
     stored = dataset.at_size(max(1, dataset.info.size // 2))
@@ -53,11 +54,15 @@ def _check_images(dataset: Dataset) -> None:
 
 
 def _check_descriptions(dataset: Dataset) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the labels and attributes of all images, after checking their shape, dtype and values."""
+    """Return the labels and attributes of all images, after checking their shape, dtype and values, and those of the
+    annotations."""
     labels, count = dataset.labels(), max(1, len(dataset.info.domains))
     require(labels.shape == (len(dataset),), f"`labels` must return ({len(dataset)},) numbers, not {labels.shape}.")
     require(bool(np.all((labels >= -1) & (labels < count))), f"the labels must be in 0...{count - 1}.")
     try:
+        annotations = dataset.annotations()
+        for name in annotations:
+            read_annotation(dataset, annotations, name)
         return labels, read_attributes(dataset)
     except (DataError, PluginError) as error:
         raise AssertionError(str(error)) from error

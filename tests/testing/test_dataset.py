@@ -26,6 +26,7 @@ def test_a_correct_data_set_passes() -> None:
         ("load", (np.zeros((8, 8, 3), np.uint8), 0), r"must be an array uint8 \(H, W, C\) with C = 1 or 1, not uint8"),
         ("load", (np.zeros((8, 8, 1), np.uint8), 0), r"is not resized to 4 px: its shape is \(8, 8, 1\)"),
         ("at_size", Shades(count=9), "`at_size` gives a data set of other images, labels or attributes"),
+        ("annotations", {"x": [1]}, "the annotation 'x' has 1 value for 10 images"),
         ("validation", Shades(("age",)), "the validation images have other domains or attributes"),
     ],
 )
