@@ -100,6 +100,12 @@ class RunDescription:
         return resolve(TrainOptions, self.train or {}, defaults, stored=True)
 
     @property
+    def labels(self) -> str | None:
+        """The labels that the user chose (None: the default ones)."""
+        labels = (self.train or {}).get("labels")
+        return labels if isinstance(labels, str) else None
+
+    @property
     def data_name(self) -> str | None:
         """The name or path of the data, as given by the user."""
         name = (self.train or {}).get("data")

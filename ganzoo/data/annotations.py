@@ -11,7 +11,8 @@ import numpy as np
 from ganzoo.errors import DataError, PluginError, format_count, printable
 from ganzoo.interfaces.dataset import Dataset
 
-MAX_SHOWN = 10  # values or names in a message
+MAX_SHOWN = 10  # values in a message
+MAX_NAMES_SHOWN = 100
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -108,6 +109,6 @@ def shown(value: Any) -> str:
     return printable(repr(value))[:60]
 
 
-def listed(names: Sequence[str]) -> str:
-    """Format names or values for a message, at most MAX_SHOWN of them."""
-    return printable(", ".join(names[:MAX_SHOWN])) + (", ..." if len(names) > MAX_SHOWN else "")
+def listed(names: Sequence[str], limit: int = MAX_SHOWN) -> str:
+    """Format names or values for a message, at most `limit` of them."""
+    return printable(", ".join(names[:limit])) + (", ..." if len(names) > limit else "")

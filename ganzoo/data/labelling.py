@@ -9,7 +9,16 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from ganzoo.data.annotations import are_classes, as_rows, is_number, listed, read_annotation, require_complete, shown
+from ganzoo.data.annotations import (
+    MAX_NAMES_SHOWN,
+    are_classes,
+    as_rows,
+    is_number,
+    listed,
+    read_annotation,
+    require_complete,
+    shown,
+)
 from ganzoo.data.label_file import MAX_ATTRIBUTES
 from ganzoo.data.labels import FOLDER, MAX_DOMAINS, NO_LABELS, class_names, domains_of, labels_of_values
 from ganzoo.errors import DataError, OptionError, did_you_mean, printable
@@ -119,10 +128,11 @@ def describe_labels(dataset: Dataset) -> str | None:
         names = [name for name in dataset.annotations() if name != chosen]
     except DataError as error:
         return f"other labels can't be read: {error}"
+    others = listed(names, MAX_NAMES_SHOWN)
     if not chosen:
-        return f"--labels accepts {listed(names)}" if names else None
+        return f"--labels accepts {others}" if names else None
     found = f"labels: {printable(chosen.rstrip(','))}"
-    return f"{found}; --labels also accepts {listed(names)}" if names else found
+    return f"{found}; --labels also accepts {others}" if names else found
 
 
 def _names_of(labels: str, annotations: Mapping[str, Sequence[Any]]) -> list[str]:
@@ -143,7 +153,7 @@ def _chosen_names(dataset: Dataset, annotations: Mapping[str, Sequence[Any]], la
             raise OptionError(f"{option}: the images of {dataset.info.name} are not in folders that could be labels.")
         if name not in annotations:
             hint = did_you_mean(name, annotations)
-            accepted = f"It accepts {listed([*annotations, NO_LABELS])}."
+            accepted = f"It accepts {listed([*annotations, NO_LABELS], MAX_NAMES_SHOWN)}."
             if dataset.format == "LMDB" and not {*annotations} - {dataset.labelled_by}:
                 accepted += " If an earlier version of ganzoo prepared it, prepare it again to store other labels."
             raise OptionError(f"{option}: {dataset.info.name} has no labels {printable(name)!r}.{hint} {accepted}")

@@ -17,7 +17,7 @@ from ganzoo.data.abstract_storage import MAX_FILE_BYTES
 from ganzoo.data.annotations import is_annotation, read_annotation
 from ganzoo.data.attributes import read_attributes
 from ganzoo.data.label_file import MAX_ATTRIBUTES
-from ganzoo.errors import DataError, printable
+from ganzoo.errors import DataError, PluginError, printable
 from ganzoo.interfaces.dataset import Dataset
 
 INDEX_KEY, ANNOTATION_KEY = b"ganzoo-annotations", b"ganzoo-annotation-%d"
@@ -38,7 +38,7 @@ def annotation_entries(dataset: Dataset, skipped: Collection[int], say: Say) -> 
         say(f"annotations are not stored: {error}")
         return {}
     domains = dataset.info.domains
-    labels = [domains[label] if label >= 0 else None for label in dataset.labels()] if domains else None
+    labels = [domains[label] for label in dataset.labels()] if domains and dataset.labelled_by in names else None
     entries, stored = dict[bytes, bytes](), list[str]()
     for name in names:
         try:
@@ -48,7 +48,7 @@ def annotation_entries(dataset: Dataset, skipped: Collection[int], say: Say) -> 
             content = json.dumps([value for index, value in enumerate(values) if index not in skipped]).encode()
             if len(content) > MAX_FILE_BYTES:
                 raise DataError(f"{printable(name)!r} has {len(content):,} bytes; the limit is {MAX_FILE_BYTES:,}.")
-        except DataError as error:
+        except (DataError, PluginError) as error:
             say(f"an annotation is not stored: {error}")
             continue
         entries[ANNOTATION_KEY % len(stored)] = content

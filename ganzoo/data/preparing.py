@@ -19,6 +19,7 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
+from ganzoo.data.array_images import ArrayImages
 from ganzoo.data.images import crop_and_resize_image, to_image
 from ganzoo.data.labelling import LabelledImages, with_labels
 from ganzoo.data.labels import NO_LABELS
@@ -28,6 +29,7 @@ from ganzoo.data.lmdb_builder import LmdbBuilder, PreparedImage, build_lmdb, che
 from ganzoo.data.lmdb_storage import LmdbStorage
 from ganzoo.data.lmdb_writer import PNG_LEVEL, stored_size
 from ganzoo.data.pyramid import SIZES
+from ganzoo.data.storage import StoredImages
 from ganzoo.data.workers import parallel_map
 from ganzoo.errors import DataError, OptionError, format_count, printable
 from ganzoo.files import format_bytes
@@ -152,6 +154,7 @@ def _prepare(dataset: Dataset, path: Path, description: _Description, workers: i
     with build_lmdb(path, plan, say) as builder, _without_warnings():
         done, start = builder.done, time.monotonic()  # done by an earlier call
         if done:
+            _check_labels(dataset, builder)
             say(f"resuming at image {done:,} of {len(dataset):,}")
         left = _chunks(range(done, len(dataset)), chunk)
         if len(left) < 2:
@@ -173,6 +176,18 @@ def _prepare(dataset: Dataset, path: Path, description: _Description, workers: i
     size = sum(file.stat().st_size for file in path.iterdir())
     speed = (len(dataset) - done) / max(seconds, 1e-9)
     return Summary(path, len(builder.labels), sizes, size, speed, builder.bad)
+
+
+def _check_labels(dataset: Dataset, builder: LmdbBuilder) -> None:
+    """Raise DataError if the images that an earlier call added have other labels now."""
+    if isinstance(dataset, (StoredImages, ArrayImages, LabelledImages)):  # others may have to load images for them
+        skipped = set(builder.skipped)
+        labels = dataset.labels()[: builder.done].tolist()
+        if [label for index, label in enumerate(labels) if index not in skipped] != builder.labels:
+            raise DataError(
+                f"{builder.folder}: contains an unfinished preparation with other labels. Repeat that command to "
+                "finish it, or delete this folder to start over."
+            )
 
 
 def _too_many_bad(dataset: Dataset, builder: LmdbBuilder) -> DataError:

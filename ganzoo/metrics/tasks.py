@@ -71,7 +71,7 @@ def checkpoint_task(
         data_name = training_data_of(named, path, registry, option="--against") if against is None else against
     except (DataError, OptionError) as error:
         raise type(error)(f"{saved.path}: {error}") from error
-    dataset = _open_real(data_name, saved.run.train_options().labels, registry, against is not None)
+    dataset = _open_real(data_name, saved.run.labels, registry, against is not None)
     size = loading.trained_sizes(saved, registry)[-1]  # in px, the resolution that training had reached
     data = replace(data, size=size)
     found_modes = modes_of(loading.translator_of(saved, registry))

@@ -22,6 +22,7 @@ from tests.data.test_labelling import KNOWN, Annotated
 from tests.support.shades import Shades
 
 FILES = {f"{folder}/{index}.png": encoded(noise(8, 8, seed=index)) for index in range(3) for folder in ("cat", "dog")}
+IMAGES = {index: encoded(noise(8, 8, seed=index)) for index in range(40)}
 CSV = ("file_name,age,hair\n" + "".join(f"{name},{at},{'rb'[at % 2]}\n" for at, name in enumerate(FILES))).encode()
 
 
@@ -161,6 +162,26 @@ def test_damaged_values_are_an_error_only_when_they_are_used(tmp_path: Path, val
     assert with_labels(data, "age").labels().tolist() == [1, 0, 1, 2]
     with pytest.raises(DataError, match=f"out.lmdb: a damaged LMDB: .*{problem}"):
         with_labels(data, "hair")
+
+
+def test_unfinished_work_is_resumed_only_with_the_same_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_folder(tmp_path / "set", {f"{index % 2}/{index:02}.png": each for index, each in IMAGES.items()})
+    source = open_path(root, labels="none")
+    load, seen = source.load, list[int]()
+
+    def interrupted(index: int) -> tuple[np.ndarray, int]:
+        seen.append(index)
+        if seen.count(39) == 2:  # the first time is for the estimate of disk space
+            raise KeyboardInterrupt
+        return load(index)
+
+    monkeypatch.setattr(source, "load", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, tmp_path / "out.lmdb", [8], workers=1)
+    with pytest.raises(DataError, match=r"out\.lmdb\.preparing: contains an unfinished preparation with other labels"):
+        prepare(open_path(root), tmp_path / "out.lmdb", [8], workers=1)
+    assert prepare(open_path(root, labels="none"), tmp_path / "out.lmdb", [8], workers=1).count == 40
+    assert open_path(tmp_path / "out.lmdb", labels="folder").labels().tolist() == [0] * 20 + [1] * 20
 
 
 def test_labels_are_part_of_the_plan_of_an_unfinished_lmdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
