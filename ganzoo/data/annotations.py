@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ class LazyAnnotations(Mapping[str, Sequence[Any]]):
 
     def __init__(self, readers: Mapping[str, Callable[[], Sequence[Any]]]) -> None:
         self._readers = dict(readers)
+
+    def __or__(self, others: Mapping[str, Sequence[Any]]) -> LazyAnnotations:
+        """Return these annotations and others, which replace those of the same name."""
+        return LazyAnnotations({**self._readers, **{name: partial(others.__getitem__, name) for name in others}})
 
     def __getitem__(self, name: str) -> Sequence[Any]:
         return self._readers[name]()

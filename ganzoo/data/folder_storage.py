@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from ganzoo.data.abstract_storage import Storage, check_size
-from ganzoo.data.annotations import are_classes, require_complete
+from ganzoo.data.annotations import LazyAnnotations, are_classes, require_complete
 from ganzoo.data.images import is_hidden, is_image
 from ganzoo.data.label_file import LABEL_FILE, FileLabels, find_label_file, read_labels
 from ganzoo.data.labels import FOLDER, NO_LABELS, class_names, domains_of, labels_of_values
@@ -141,9 +141,11 @@ class FileStorage(Storage):
                     f"{posixpath.basename(self._metadata.paths[0])} gives the labels, in its column {name}"
                 )
 
-    def _metadata_annotations(self) -> dict[str, list[Any]]:
+    def _metadata_annotations(self) -> LazyAnnotations:
+        if self._metadata is None:
+            return LazyAnnotations({})
         try:
-            return self._metadata.annotations(self._read_file, self._annotated_keys) if self._metadata else {}
+            return self._metadata.annotations(self._read_file, self._annotated_keys)
         except DataError as error:
             raise DataError(f"{self.path}/{error}") from error
 
@@ -151,12 +153,12 @@ class FileStorage(Storage):
         return printable(f"{self.path}/{self._annotated_keys[index]}")
 
     def annotations(self) -> Mapping[str, Sequence[Any]]:
-        found: dict[str, Sequence[Any]] = {**self._metadata_annotations()}
+        others = dict[str, Sequence[Any]]()
         if self._file_labels is not None and (values := self._file_labels.values()):
-            found[FILE_LABELS] = values
+            others[FILE_LABELS] = values
         if self._folder_labels is not None:
-            found[FOLDER] = [self._folder_domains[label] for label in self._folder_labels]
-        return found
+            others[FOLDER] = [self._folder_domains[label] for label in self._folder_labels]
+        return self._metadata_annotations() | others
 
     def _name_by(self, folders: Iterable[str]) -> None:
         """Let the images' names be their paths in these folders, one for each domain."""

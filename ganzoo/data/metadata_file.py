@@ -14,10 +14,12 @@ import io
 import json
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from ganzoo.data.annotations import is_annotation, listed
+from ganzoo.data.annotations import LazyAnnotations, is_annotation, listed
 from ganzoo.data.labels import LABEL_COLUMNS
 from ganzoo.errors import DataError, format_count, printable, reason
 
@@ -30,7 +32,8 @@ _WHOLE, _NUMBER = (
 )
 _WORDS = {"true": True, "false": False}
 
-Read = Callable[[str], bytes]
+Read = Callable[[str], bytes]  # reads a file of the set
+Row = Mapping[str, Any]
 
 
 class MetadataFiles:
@@ -41,20 +44,24 @@ class MetadataFiles:
         self.paths, self.columns, self._images = paths, columns, images
         self.label = next((name for name in LABEL_COLUMNS if name in columns), None)
 
-    def annotations(self, read: Read, keys: Iterable[str]) -> dict[str, list[Any]]:
+    def annotations(self, read: Read, keys: Sequence[str]) -> LazyAnnotations:
         """Return the annotations of the images `keys`; None where an image has no row. DataError says what is wrong
         with a file."""
-        rows = dict[str, Mapping[str, Any]]()
+        rows = dict[str, Row]()
         for path in self.paths:
             rows.update(self._read_rows(path, read))
-        names = dict.fromkeys(name for row in rows.values() for name in row)
-        found = {name: [row.get(name) for row in rows.values()] for name in names if not _OTHER_IMAGES.fullmatch(name)}
-        typed = {name: values for name, values in found.items() if all(map(is_annotation, values))}
-        if self.paths[0].endswith(".csv"):
-            typed = {name: _typed(values) for name, values in typed.items()}
-        places = {path: place for place, path in enumerate(rows)}
-        wanted = [places.get(key) for key in keys]
-        return {name: [None if place is None else values[place] for place in wanted] for name, values in typed.items()}
+        is_csv = self.paths[0].endswith(".csv")
+        named = self.columns if is_csv else dict.fromkeys(name for row in rows.values() for name in row)
+        names = [name for name in named if not _OTHER_IMAGES.fullmatch(name)]
+        if not is_csv:
+            names = [name for name in names if all(is_annotation(row.get(name)) for row in rows.values())]
+
+        def values_of(name: str) -> list[Any]:
+            values = [row.get(name) for row in rows.values()]
+            by_path = dict(zip(rows, _typed(values) if is_csv else values))
+            return [by_path.get(key) for key in keys]
+
+        return LazyAnnotations({name: partial(values_of, name) for name in names})
 
     def without_others(self, read: Read) -> list[str]:
         """Return the images of the set, without those in columns for other images."""
@@ -63,15 +70,14 @@ class MetadataFiles:
         others = set[str]()
         for path in self.paths:
             for row in self._read_rows(path, read).values():
-                for name in row.keys() - {FILE_NAME}:
-                    if _OTHER_IMAGES.fullmatch(name):
-                        given = row[name] if isinstance(row[name], list) else [row[name]]
-                        others |= {_target(path, str(each)) for each in given}
+                for name in filter(_OTHER_IMAGES.fullmatch, row.keys() - {FILE_NAME}):
+                    given = row[name] if isinstance(row[name], list) else [row[name]]
+                    others |= {_target(path, str(each)) for each in given}
         return [image for image in self._images if image not in others]
 
-    def _read_rows(self, path: str, read: Read) -> dict[str, Mapping[str, Any]]:
+    def _read_rows(self, path: str, read: Read) -> dict[str, Row]:
         """Return the rows of a metadata file by the path of the image."""
-        known, found, missing = {*self._images}, dict[str, Mapping[str, Any]](), list[str]()
+        known, found, missing = {*self._images}, dict[str, Row](), list[str]()
         for place, row in _rows(path, read):
             name = row.get(FILE_NAME)
             if not isinstance(name, str) or not name:
@@ -121,7 +127,7 @@ def _columns(path: str, read: Read) -> list[str]:
     return next(([*row] for _, row in _rows(path, read)), [])
 
 
-def _rows(path: str, read: Read) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _rows(path: str, read: Read) -> Iterator[tuple[str, Row]]:
     """Yield the rows of a metadata file, each with its place in words. DataError says what is wrong."""
     parse = {".csv": _csv_rows, ".jsonl": _jsonl_rows}.get(posixpath.splitext(path)[1], _parquet_rows)
     rows = parse(read(path))
@@ -142,23 +148,43 @@ def _guarded(path: str, parse: Callable[[], Any]) -> Any:
         raise DataError(f"{path}: {what}{'' if what.endswith('?') else '.'}") from error
 
 
-def _csv_rows(content: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
+class _CsvRow(Mapping[str, "str | None"]):
+    """A row of a CSV. A dict of every row would take four times as much memory."""
+
+    __slots__ = ("_places", "_values")
+
+    def __init__(self, places: Mapping[str, int], values: Sequence[str]) -> None:
+        self._places, self._values = places, values
+
+    def __getitem__(self, name: str) -> str | None:
+        return self._values[self._places[name]] or None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def _csv_rows(content: bytes) -> Iterator[tuple[str, Row]]:
     reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
     try:
         header = next(reader, [])
-        if len({*header}) < len(header):
+        places = {name: place for place, name in enumerate(header)}
+        if len(places) < len(header):
             raise ValueError("two columns have the same name")
         for row in reader:
             if row and len(row) != len(header):
                 found = f"line {reader.line_num:,} has {len(row)} values for {len(header)} columns"
                 raise ValueError(f"{found}; is the file cut off?")
             if row:
-                yield f"line {reader.line_num:,}", {name: value or None for name, value in zip(header, row)}
+                # Most values occur in many rows, and are kept in memory once.
+                yield f"line {reader.line_num:,}", _CsvRow(places, [*map(sys.intern, row)])
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num:,}: {error}; is the file cut off?") from error
 
 
-def _jsonl_rows(content: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
+def _jsonl_rows(content: bytes) -> Iterator[tuple[str, Row]]:
     for number, line in enumerate(content.decode("utf-8-sig").split("\n"), 1):
         if not line.strip():
             continue
@@ -171,7 +197,7 @@ def _jsonl_rows(content: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"line {number:,}", row
 
 
-def _parquet_rows(content: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
+def _parquet_rows(content: bytes) -> Iterator[tuple[str, Row]]:
     try:
         import pyarrow as pa
         import pyarrow.parquet as parquet
