@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganzoo.checkpoints.opening import open_checkpoint
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder, device_option, experiments_option
-from ganzoo.cli.saved import open_checkpoint
 from ganzoo.errors import OptionError, UnsupportedByModelError, printable
 from ganzoo.files import output_folder
 from ganzoo.interfaces.metric import MAX_IMAGES, Metric
@@ -166,7 +167,7 @@ def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
         click.echo(f"from {saved.path}")
         return task
 
-    return open_checkpoint(run, Path(values["experiments"]), make_task)
+    return open_checkpoint(run, Path(values["experiments"]), make_task, partial(click.echo, err=True))
 
 
 def _evaluate(task: Task, metrics: Sequence[Metric], values: dict[str, Any]) -> None:

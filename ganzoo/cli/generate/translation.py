@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ganzoo.cli.generate.output import progress, write_frames
-from ganzoo.cli.generate.request import TranslateRequest, check_walk_length, parse_domains
+from ganzoo.cli.generate.output import write_frames
 from ganzoo.errors import OptionError, UnsupportedByModelError, format_count, printable
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.translator import DirectTranslator, Translator
 from ganzoo.sampling import image_files, translation
 from ganzoo.sampling.direct_translation import direction_name, translate_directly
+from ganzoo.sampling.generation import progress
 from ganzoo.sampling.input_images import InputImages, LazyImages, UniqueNames, filename_part
+from ganzoo.sampling.request import TranslateRequest, check_walk_length, parse_domains
 from ganzoo.sampling.translation import TranslationSampler
 from ganzoo.sampling.translation_sheet import NamedStyle, TranslationSheet, max_rows
 
