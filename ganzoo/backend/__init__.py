@@ -26,7 +26,7 @@ from ganzoo.backend.compiling import (
     unrecognised_convolutions,
 )
 from ganzoo.backend.empty_arrays import refuse_empty_reductions
-from ganzoo.backend.handle import device, jittor, run_pending, started, wait
+from ganzoo.backend.handle import device, exclusive, jittor, run_pending, started, wait
 from ganzoo.backend.process import preserve_process
 from ganzoo.errors import BackendError
 
@@ -35,6 +35,7 @@ __all__ = [
     "compile_in_background",
     "describe_environment",
     "device",
+    "exclusive",
     "all_finite",
     "gradients",
     "gradients_and_missing",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,9 @@ import click
 from ganzoo.checkpoints.opening import open_checkpoint
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder, device_option, experiments_option
-from ganzoo.errors import OptionError, UnsupportedByModelError, printable
+from ganzoo.errors import OptionError, printable
 from ganzoo.files import output_folder
-from ganzoo.interfaces.metric import MAX_IMAGES, Metric
+from ganzoo.interfaces.metric import MAX_IMAGES
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL
 
 if TYPE_CHECKING:
@@ -124,7 +123,8 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     depend on.
     """
     from ganzoo import backend
-    from ganzoo.metrics.comparison import STANDARD, STANDARD_DIRECT, STANDARD_TRANSLATING, TRANSLATION_MODES
+    from ganzoo.metrics.report import lines, save
+    from ganzoo.metrics.tasks import measure
 
     if values["folders"] and (run or values["against"] is not None):
         raise OptionError("--folders: can't be combined with a run or --against.")
@@ -138,14 +138,24 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     backend.start(values["device"])  # _task builds the checkpoint's networks, to see what they can do
     task = _task(run, plugins, values)
     with contextlib.nullcontext() if image_folder is None else output_folder(image_folder, "--save-images"):
-        with_styles = task.modes == TRANSLATION_MODES
-        standard = STANDARD_TRANSLATING if with_styles else STANDARD_DIRECT if task.translating else STANDARD
-        _evaluate(task, named or plugins.metrics_named(standard), values)
+        record = measure(
+            task,
+            named or plugins.metrics_named(task.standard_metrics),
+            backbone=values["backbone"],
+            perceptual=values["perceptual"],
+            weights=values["weights"],
+            seed=values["seed"],
+            log=click.echo,
+            image_folder=image_folder,
+        )
+    for line in lines(record):
+        click.echo(line)
+    if task.folder is not None:
+        click.echo(f"added to {save(task.folder, record)}")
 
 
 def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
     """Return the task: which images to compare with which."""
-    from ganzoo.metrics.comparison import TRANSLATION_MODES
     from ganzoo.metrics.tasks import checkpoint_task, folders_task
 
     common = {name: values[name] for name in ("samples", "seed", "quick")}
@@ -159,28 +169,9 @@ def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
         return folders_task(generated, real, size=values["size"], **common)
 
     def make_task(saved: Checkpoint, folder: Path) -> Task:
-        modes = [values["mode"]] if values["mode"] else TRANSLATION_MODES
-        chosen = {"against": values["against"], "modes": modes, "per_class": values["per_class"]}
+        chosen = {name: values[name] for name in ("against", "mode", "per_class")}
         task = checkpoint_task(saved, folder, plugins, **chosen, **common)
-        if values["mode"] and task.modes != TRANSLATION_MODES:
-            raise UnsupportedByModelError("--mode: only valid for models that translate images in different styles.")
         click.echo(f"from {saved.path}")
         return task
 
     return open_checkpoint(run, Path(values["experiments"]), make_task, partial(click.echo, err=True))
-
-
-def _evaluate(task: Task, metrics: Sequence[Metric], values: dict[str, Any]) -> None:
-    """Compute the metrics, print them, and save them."""
-    from ganzoo import backend
-    from ganzoo.metrics.comparison import Networks, compare
-    from ganzoo.metrics.report import lines, make_record, save
-
-    networks = Networks(metrics, task.translating, values["backbone"], values["perceptual"], values["weights"])
-    with backend.show_compilation("evaluating"):
-        results = compare(task.comparisons(), networks, values["seed"], click.echo, values["save_images"])
-    record = make_record(task.about, networks, results, values["seed"])
-    for line in lines(record):
-        click.echo(line)
-    if task.folder is not None:
-        click.echo(f"added to {save(task.folder, record)}")

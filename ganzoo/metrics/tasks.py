@@ -7,21 +7,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganzoo import backend
 from ganzoo.data.catalog import open_data, training_data_of
 from ganzoo.errors import DataError, OptionError, UnsupportedByModelError, printable
 from ganzoo.metrics.comparison import (
+    STANDARD,
+    STANDARD_DIRECT,
+    STANDARD_TRANSLATING,
     TRANSLATION_MODES,
     Comparison,
     Log,
+    Networks,
+    compare,
     generator_comparisons,
     modes_of,
     translator_comparisons,
 )
+from ganzoo.metrics.report import make_record
 from ganzoo.metrics.sources import DEFAULT_MAX_IMAGES, DatasetSource, default_real_count
 
 if TYPE_CHECKING:
     from ganzoo.checkpoints.checkpoint import Checkpoint
     from ganzoo.interfaces.dataset import DataInfo
+    from ganzoo.interfaces.metric import Metric
     from ganzoo.registry.plugins import Registry
 
 SAMPLES = 10_000
@@ -44,6 +52,12 @@ class Task:
         """Whether translated images are compared."""
         return self.modes != ("",)
 
+    @property
+    def standard_metrics(self) -> str:
+        """The names of the metrics that are measured by default."""
+        with_styles = self.modes == TRANSLATION_MODES
+        return STANDARD_TRANSLATING if with_styles else STANDARD_DIRECT if self.translating else STANDARD
+
 
 def checkpoint_task(
     saved: Checkpoint,
@@ -53,7 +67,7 @@ def checkpoint_task(
     against: str | None = None,
     samples: int | None = None,
     max_real: int | None = None,
-    modes: Sequence[str] = TRANSLATION_MODES,
+    mode: str | None = None,
     seed: int = 0,
     quick: bool = False,
     log: Log = lambda line: None,
@@ -61,7 +75,8 @@ def checkpoint_task(
 ) -> Task:
     """Return the task of comparing a checkpoint with the data set `against` (None: the one it was trained on). With
     `quick`, the default numbers of images are smaller. With `per_class`, each class of a class-conditional model is
-    compared by itself. DataError or OptionError if checkpoint and data don't match."""
+    compared by itself. `mode` is one of TRANSLATION_MODES (None: both). DataError or OptionError if checkpoint and data
+    don't match, UnsupportedByModelError if the model lacks what is asked."""
     from ganzoo.checkpoints import loading
 
     model, data = saved.model(registry), saved.data
@@ -80,6 +95,8 @@ def checkpoint_task(
         ours, theirs = (", ".join(names) or "none" for names in (data.domains, dataset.info.domains))
         raise DataError(f"{data_name}: domains ({theirs}) differ from the model's ({ours}).")
 
+    if mode and found_modes != TRANSLATION_MODES:
+        raise UnsupportedByModelError("--mode: only valid for models that translate images in different styles.")
     if translating and per_class:
         raise UnsupportedByModelError(f"--per-class: {model.name} translates images; each pair of domains has a row.")
     if quick:
@@ -89,6 +106,7 @@ def checkpoint_task(
     def comparisons() -> list[Comparison]:
         if translating:
             translator = loading.load_translator(saved, registry)
+            modes = [mode] if mode else TRANSLATION_MODES
             return translator_comparisons(translator, dataset, data, samples, modes, seed, max_real, log)
         generator = loading.load_generator(saved, registry)
         return generator_comparisons(generator, dataset, data, samples or SAMPLES, seed, max_real, log, per_class)
@@ -152,3 +170,22 @@ def folders_task(
 def describe_subject(model: str, images: int, data: DataInfo) -> str:
     """Return a description of what is evaluated, for the user."""
     return f"{model} at {images / 1000:g} kimg, {data.size} px, {'grey' if data.channels == 1 else 'RGB'}"
+
+
+def measure(
+    task: Task,
+    metrics: Sequence[Metric],
+    *,
+    backbone: str | None = None,
+    perceptual: str | None = None,
+    weights: Sequence[Path] = (),
+    seed: int = 0,
+    log: Log = lambda line: None,
+    image_folder: Path | None = None,
+) -> dict[str, Any]:
+    """Compute the metrics of a task, and return the record (see `report.save`). The generated images are saved in
+    `image_folder`."""
+    networks = Networks(metrics, task.translating, backbone, perceptual, weights)
+    with backend.show_compilation("evaluating"):
+        results = compare(task.comparisons(), networks, seed, log, image_folder)
+    return make_record(task.about, networks, results, seed)

@@ -31,38 +31,35 @@ if TYPE_CHECKING:
     from ganzoo.registry.plugins import Registry
 
 
-def open_sampler(saved: Checkpoint, registry: Registry, request: GenerateRequest, device: str) -> tuple[Any, DataInfo]:
-    """Start Jittor, and return the sampler of a checkpoint's generator for a request, with the checkpoint's data at the
-    size of the images. OptionError if the request names another size, class or attribute than there are,
-    UnsupportedByModelError if the model lacks what the request needs."""
+def open_generator(
+    saved: Checkpoint, registry: Registry, size: int | None = None, device: str = "auto"
+) -> tuple[Any, DataInfo]:
+    """Start Jittor, and return a checkpoint's generator at `size` px (None: the size that training had reached), with
+    the checkpoint's data at that size. OptionError if it was not trained at that size."""
     sizes = trained_sizes(saved, registry)  # reports an unknown model before Jittor is started
-    if request.size not in (None, *sizes):
+    if size not in (None, *sizes):
         raise OptionError(
-            f"--size {request.size}: this run was trained at {', '.join(map(str, sizes))} px; choose one of these."
+            f"--size {size}: this run was trained at {', '.join(map(str, sizes))} px; choose one of these."
         )
     backend.start(device)
-    generator = load_generator(saved, registry, request.size)
-    rows = chosen_attributes(request, load_attributes(saved, generator), generator, saved.data)
-    size = sizes[-1] if request.size is None else request.size
-    return sampler_for(generator, saved.run.model, request, rows), replace(saved.data, size=size)
+    return load_generator(saved, registry, size), replace(saved.data, size=sizes[-1] if size is None else size)
 
 
-def sampler_for(
-    generator: Any, model: str, request: GenerateRequest, attributes: np.ndarray | None = None
-) -> sampler.Sampler:
-    """Return the sampler for a request. `attributes` are the rows from which seeds choose (see `chosen_attributes`).
-    UnsupportedByModelError if the model lacks what the request needs."""
+def sampler_of(saved: Checkpoint, generator: Any, request: GenerateRequest) -> sampler.Sampler:
+    """Return the sampler of a checkpoint's generator for a request. OptionError if the request names an attribute that
+    there is not, UnsupportedByModelError if the model lacks what the request needs."""
     # Not at the top: this import requires that Jittor has been started.
     from ganzoo.interfaces.networks import StyleGenerator
 
+    rows = chosen_attributes(request, load_attributes(saved, generator), generator, saved.data)
     if isinstance(generator, StyleGenerator):
         space = request.space or ("w" if request.kind == "interpolate" else "z")
-        return StyleSampler(generator, request.psi, request.psi_layers, request.noise, space, attributes)
+        return StyleSampler(generator, request.psi, request.psi_layers, request.noise, space, rows)
     if request.style_flags:
         raise UnsupportedByModelError(
-            f"{request.style_flags[0]}: for style-based generators only; {model} is not style-based."
+            f"{request.style_flags[0]}: for style-based generators only; {saved.run.model} is not style-based."
         )
-    return sampler.Sampler(generator, attributes)
+    return sampler.Sampler(generator, rows)
 
 
 def chosen_attributes(

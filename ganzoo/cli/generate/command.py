@@ -154,10 +154,10 @@ Writer = Callable[[Path], Iterable[str]]  # writes to a folder, and yields lines
 
 def _images(saved: Any, plugins: Any, request: GenerateRequest, device: str) -> Writer:
     from ganzoo.cli.generate import output
-    from ganzoo.sampling.selection import open_sampler
+    from ganzoo.sampling.selection import open_generator, sampler_of
 
-    sampler, data = open_sampler(saved, plugins, request, device)
-    return partial(output.OUTPUTS[request.kind], sampler, request, data)
+    generator, data = open_generator(saved, plugins, request.size, device)
+    return partial(output.OUTPUTS[request.kind], sampler_of(saved, generator, request), request, data)
 
 
 def _translations(saved: Any, plugins: Any, request: TranslateRequest, device: str) -> Writer:
