@@ -2,6 +2,12 @@
 
 import typing
 
+from .api.loaded import LoadedRun as LoadedRun
+from .api.loaded import load as load
+from .api.pictures import Animation as Animation
+from .api.pictures import Images as Images
+from .api.scores import Scores as Scores
+from .api.training import train as train
 from .backend import seed as seed
 from .backend import start as start
 from .checkpoints.unpickling import safe_load as safe_load
