@@ -16,14 +16,16 @@ from ganzoo.errors import OptionError
 from ganzoo.interfaces.dataset import FITS, Dataset
 
 
-def with_fit(dataset: Dataset, fit: str, option: str = "--fit") -> Dataset:
+def with_fit(dataset: Dataset, fit: str, option: str = "") -> Dataset:
     """Return the same images, made square by `fit`: "crop", "pad" or "stretch" (see `DataInfo`). If they already are,
     return the data set itself.
 
-    OptionError, naming the `option`, for another `fit`, or if the images were prepared as squares with another one.
+    OptionError, naming the `option` ("": --fit), for another `fit`, or if the images were prepared as squares with
+    another one.
     """
+    option = option or f"--fit {fit}"
     if fit not in FITS:
-        raise OptionError(f"{option}: {fit!r} is none of {', '.join(FITS)}.")
+        raise OptionError(f"{option}: expected one of {', '.join(FITS)}.")
     if isinstance(dataset, FittedImages):
         dataset = dataset.original
     stored = dataset.storage.fit if isinstance(dataset, StoredImages) else None

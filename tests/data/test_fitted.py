@@ -118,7 +118,7 @@ def test_a_description_stays_one():
 
 
 def test_an_unknown_fit_is_refused():
-    with pytest.raises(OptionError, match=r"^--fit: 'squeeze' is none of crop, pad, stretch\.$"):
+    with pytest.raises(OptionError, match=r"^--fit squeeze: expected one of crop, pad, stretch\.$"):
         with_fit(Plugin(), "squeeze")
 
 
@@ -132,7 +132,7 @@ def test_squares_of_another_fit_are_refused(tmp_path):
     assert with_fit(new, "pad") is new
     assert with_fit(foreign, "stretch").info.fit == "stretch"
     with pytest.raises(
-        OptionError, match=r"^--fit: old was prepared with --fit crop, so its images are squares already"
+        OptionError, match=r"^--fit pad: old was prepared with --fit crop, so its images are squares already"
     ):
         with_fit(old, "pad")
     with pytest.raises(OptionError, match=r"^--against new: new was prepared with --fit pad, .* prepare --fit crop`"):
