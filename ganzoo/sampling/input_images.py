@@ -34,8 +34,8 @@ class InputImage:
     area: tuple[int, int, int, int]
 
     def without_padding(self, image: np.ndarray) -> np.ndarray:
-        """Return the part of a translation, uint8 (H, W, C), that shows this image."""
-        left, top, right, bottom = self.area
+        """Return the part of a translation of this image, uint8 (H, W, C) of any size, that is not padding."""
+        left, top, right, bottom = (edge * len(image) // len(self.pixels) for edge in self.area)
         return image[top:bottom, left:right]
 
 
