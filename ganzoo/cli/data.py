@@ -13,7 +13,7 @@ from ganzoo.cli.data_show import show
 from ganzoo.data.catalog import destination, is_ready, open_data, prepared
 from ganzoo.errors import DataError, format_count, printable
 from ganzoo.files import format_bytes
-from ganzoo.interfaces.dataset import Dataset
+from ganzoo.interfaces.dataset import FITS, Dataset
 
 MAX_SHOWN = 20  # unreadable files to print; if there are more, a file lists them all
 
@@ -95,6 +95,12 @@ def check(ctx: click.Context, name_or_path: str) -> None:
 )
 @click.option("--lossless", is_flag=True, help="Store PNG instead of JPEG of quality 100.")
 @click.option(
+    "--fit",
+    type=click.Choice(FITS),
+    help="How images become square: crop uses the centre, pad the whole image on white, stretch distorts it.  "
+    "[default: crop, or as SOURCE was prepared]",
+)
+@click.option(
     "--flip/--no-flip", default=None, help="Whether training may mirror the images.  [default: taken from SOURCE]"
 )
 @click.option("--no-domains", is_flag=True, help="Don't use the subfolders of SOURCE as labels.")
@@ -107,6 +113,7 @@ def prepare(
     files: tuple[Path, ...],
     sizes: str | None,
     lossless: bool,
+    fit: str | None,
     flip: bool | None,
     no_domains: bool,
     workers: int | None,
@@ -137,6 +144,7 @@ def prepare(
         lossless=lossless,
         flip=flip,
         domains=not no_domains,
+        fit=fit,
         workers=workers,
         say=click.echo,
     )

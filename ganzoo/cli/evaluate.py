@@ -14,6 +14,7 @@ from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder, device_option, experiments_option
 from ganzoo.errors import OptionError, printable
 from ganzoo.files import output_folder
+from ganzoo.interfaces.dataset import FITS
 from ganzoo.interfaces.metric import MAX_IMAGES
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL
 
@@ -69,6 +70,12 @@ def _summaries(backbones: dict[str, Any], default: str) -> str:
 )
 @click.option(
     "--size", type=click.IntRange(1, MAX_SIZE), metavar="PX", help="With --folders: scale all images to this size."
+)
+@click.option(
+    "--fit",
+    type=click.Choice(FITS),
+    help="With --folders and --size: how images become square, as in `ganzoo train`.  [default: crop, or as an LMDB "
+    "was prepared]",
 )
 @click.option(
     "--mode",
@@ -130,6 +137,8 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
         raise OptionError("--folders: can't be combined with a run or --against.")
     if values["size"] is not None and not values["folders"]:
         raise OptionError("--size: only valid with --folders; a checkpoint determines its own size.")
+    if values["fit"] is not None and values["size"] is None:
+        raise OptionError("--fit: only valid with --folders and --size; a checkpoint determines its own.")
     image_folder = values["save_images"]
     if image_folder is not None and image_folder.is_dir() and any(image_folder.iterdir()):
         raise OptionError(f"--save-images {printable(image_folder)}: the folder is not empty; choose a new one.")
@@ -166,7 +175,7 @@ def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
         if values["per_class"]:
             raise OptionError("--per-class: only valid for class-conditional models.")
         generated, real = values["folders"]
-        return folders_task(generated, real, size=values["size"], **common)
+        return folders_task(generated, real, size=values["size"], fit=values["fit"], **common)
 
     def make_task(saved: Checkpoint, folder: Path) -> Task:
         chosen = {name: values[name] for name in ("against", "mode", "per_class")}

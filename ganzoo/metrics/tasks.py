@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo import backend
 from ganzoo.data.catalog import open_data, training_data_of
+from ganzoo.data.fitted import with_fit
 from ganzoo.errors import DataError, OptionError, UnsupportedByModelError, printable
 from ganzoo.metrics.comparison import (
     STANDARD,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 SAMPLES = 10_000
 QUICK, QUICK_PER_PAIR = 500, 100  # for --quick: generated and real images; translations per pair of domains
+FIT_WORDS = {"crop": "", "pad": ", padded", "stretch": ", stretched"}
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ def checkpoint_task(
     except (DataError, OptionError) as error:
         raise type(error)(f"{saved.path}: {error}") from error
     dataset = open_data(data_name, registry, option="--data" if against is None else "--against")
+    option = f"--data {data_name}" if against is None else f"--against {against}"
+    dataset = with_fit(dataset, data.fit, f"{option}, for a model trained with --fit {data.fit}")
     size = loading.trained_sizes(saved, registry)[-1]  # in px, the resolution that training had reached
     data = replace(data, size=size)
     found_modes = modes_of(loading.translator_of(saved, registry))
@@ -118,8 +122,7 @@ def checkpoint_task(
         "model": model.name,
         "checkpoint": saved.path.name,
         "images": images,
-        "size": size,
-        "channels": data.channels,
+        **describe_images(data),
     }
     return Task(about, found_modes, comparisons, folder)
 
@@ -129,29 +132,33 @@ def folders_task(
     real: str,
     *,
     size: int | None = None,
+    fit: str | None = None,
     samples: int | None = None,
     max_real: int | None = None,
     seed: int = 0,
     quick: bool = False,
     log: Log = lambda line: None,
 ) -> Task:
-    """Return the task of comparing the images in one folder, zip or LMDB with those in another. DataError if `size` is
-    None and the images differ in size."""
+    """Return the task of comparing the images in one folder, zip or LMDB with those in another. They become square by
+    `fit` (see `DataInfo`; None: as an LMDB was prepared, otherwise crop). DataError if `size` is None and the images
+    differ in size, OptionError if an LMDB was prepared with another `fit`."""
     if samples is None:
         samples = QUICK if quick else DEFAULT_MAX_IMAGES
     if max_real is None:
         max_real = QUICK if quick else default_real_count(samples)
     from ganzoo.data.storage import open_path
 
-    datasets = [open_path(Path(each).expanduser(), domains=False) for each in (generated, real)]
-    if size is None and datasets[0].info.size != datasets[1].info.size:
-        both = " and ".join(f"{printable(each.path)} has {each.info.size} px" for each in datasets)
+    opened = [open_path(Path(each).expanduser(), domains=False) for each in (generated, real)]
+    if size is None and opened[0].info.size != opened[1].info.size:
+        both = " and ".join(f"{printable(each.path)} has {each.info.size} px" for each in opened)
         raise DataError(f"--folders: image sizes differ: {both}. Use --size to resize both.")
-    channels = max(each.info.channels for each in datasets)
-    for each in datasets:
+    prepared = next((each.info.fit for each in opened if each.info.fit != "crop"), "crop")
+    datasets = [with_fit(each, fit or prepared, "" if fit else "--folders") for each in opened]
+    channels = max(each.info.channels for each in opened)
+    for each in opened:
         if each.info.channels < 3:
             log(f"{printable(each.path)}: images are grey; the channel is repeated three times for the network.")
-    strict, side = size is None, datasets[0].info.size if size is None else size
+    strict, side = size is None, opened[0].info.size if size is None else size
     generated_images, real_images = (
         DatasetSource(
             each, replace(each.info, size=side, channels=channels), max_images=limit, seed=seed, strict=strict, log=log
@@ -159,17 +166,23 @@ def folders_task(
         for each, limit in zip(datasets, (samples, max_real))
     )
     about = {
-        "subject": printable(datasets[0].path),
-        "against": printable(datasets[1].path),
-        "size": side,
-        "channels": channels,
+        "subject": f"{printable(opened[0].path)}{FIT_WORDS[fit or prepared]}",
+        "against": printable(opened[1].path),
+        **describe_images(replace(datasets[0].info, size=side, channels=channels)),
     }
     return Task(about, ("",), lambda: [Comparison(generated_images, real_images)])
 
 
+def describe_images(data: DataInfo) -> dict[str, Any]:
+    """Return the entries of a record about the images: their size and channels, and `fit` unless they are cropped."""
+    entries = {"size": data.size, "channels": data.channels}
+    return entries if data.fit == "crop" else {**entries, "fit": data.fit}
+
+
 def describe_subject(model: str, images: int, data: DataInfo) -> str:
     """Return a description of what is evaluated, for the user."""
-    return f"{model} at {images / 1000:g} kimg, {data.size} px, {'grey' if data.channels == 1 else 'RGB'}"
+    kind = f"{data.size} px, {'grey' if data.channels == 1 else 'RGB'}{FIT_WORDS[data.fit]}"
+    return f"{model} at {images / 1000:g} kimg, {kind}"
 
 
 def measure(

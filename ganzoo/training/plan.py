@@ -12,6 +12,7 @@ from ganzoo import distributed
 from ganzoo.checkpoints.description import RunDescription
 from ganzoo.data.attributes import read_attributes, sample_attributes
 from ganzoo.data.catalog import describe_data, open_data, path_of
+from ganzoo.data.fitted import with_fit
 from ganzoo.data.order import make_order
 from ganzoo.errors import OptionError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
@@ -79,6 +80,8 @@ def make_plan(
     prepared; if the run's data set is not ready, the plan uses its description."""
     path = path_of(data_path or train_options.data, registry)
     dataset = (describe_data if dry_run else open_data)(data_path or train_options.data, registry)
+    if train_options.fit is not None:
+        dataset = with_fit(dataset, train_options.fit)
     options = model.resolve_options(options, dataset.info)
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)

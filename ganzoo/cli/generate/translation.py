@@ -110,7 +110,8 @@ class TranslationJob:
         inputs, labels = tee((source, style) for source in self.sources for style in styles)
         generated = sampler.stream((source.pixels, style.code) for source, style in inputs)
         for (source, style), image in zip(labels, progress(generated, len(self.sources) * len(styles), "image")):
-            image_files.save(out / f"{names.new(f'{source.name}-{style.name}')}.png", image)
+            path = out / f"{names.new(f'{source.name}-{style.name}')}.png"
+            image_files.save(path, source.without_padding(image))
             sheet.add(source, style, image)
             count += 1
         image_files.save(out / "grid.png", sheet.picture())
@@ -130,7 +131,8 @@ class TranslationJob:
         for source in progress(self.sources, len(self.sources), "image"):
             for style, direction in zip(styles, directions):
                 (image,) = translate_directly(translator, [source.pixels], direction)
-                image_files.save(out / f"{names.new(f'{source.name}-{filename_part(style.name)}')}.png", image)
+                path = out / f"{names.new(f'{source.name}-{filename_part(style.name)}')}.png"
+                image_files.save(path, source.without_padding(image))
                 sheet.add(source, style, image)
                 count += 1
         image_files.save(out / "grid.png", sheet.picture())
