@@ -2,10 +2,17 @@
 
 import typing
 
+from .api.loaded import LoadedRun as LoadedRun
+from .api.loaded import load as load
+from .api.pictures import Animation as Animation
+from .api.pictures import Images as Images
+from .api.scores import Scores as Scores
+from .api.training import train as train
 from .backend import seed as seed
 from .backend import start as start
 from .checkpoints.unpickling import safe_load as safe_load
 from .cli.data import list_bad as list_bad
+from .data.fitted import with_fit as with_fit
 from .data.folder_storage import images_below as images_below
 from .data.images import crop_and_resize as crop_and_resize
 from .data.images import decode as decode

@@ -199,7 +199,8 @@ class Stop:
 def watch_signals() -> Iterator[Stop]:
     """Within the body, the first of the SIGNALS to arrive only makes the yielded Stop true, so that training ends
     after the current step with a checkpoint (for other work see `Stop.raise_immediately`). The second ends the process
-    immediately. Ignored signals stay ignored. Raises KeyboardInterrupt if an earlier signal has not taken effect yet.
+    immediately. Ignored signals stay ignored. Outside the main thread, which handles all signals, nothing is changed.
+    Raises KeyboardInterrupt if an earlier signal has not taken effect yet.
     """
     stop = Stop()
     former: dict[int, Any] = {}
@@ -212,13 +213,17 @@ def watch_signals() -> Iterator[Stop]:
     try:
         if _signal_pending():
             raise KeyboardInterrupt
+        if threading.current_thread() is not threading.main_thread():
+            yield stop
+            return
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 former[number] = signal.signal(number, handle)
         former[signal.SIGALRM] = signal.signal(signal.SIGALRM, handle)
         yield stop
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        if former:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for each, handler in former.items():
             signal.signal(each, handler)
 

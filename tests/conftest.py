@@ -1,8 +1,10 @@
-"""Shared fixtures: the command line in this process, an empty working folder, small pictures."""
+"""Shared fixtures: the command line in this process, an empty working folder, small pictures, a
+trained run."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,3 +90,18 @@ def pictures(workdir: Path) -> Path:
         pixels = generator.integers(0, 256, (12, 10, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{index:02d}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained_experiments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("trained") / "experiments"
+
+
+@pytest.fixture
+def trained(jittor, ganzoo, pictures: Path, trained_experiments: Path) -> Path:
+    """Return the folder of a run of `gan`, trained once and copied for each test."""
+    if not trained_experiments.exists():
+        assert ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS).exit_code == 0
+        shutil.copytree("experiments", trained_experiments)
+    shutil.copytree(trained_experiments, "experiments", dirs_exist_ok=True)
+    return pictures.parent / "experiments" / "00000-gan-pictures"

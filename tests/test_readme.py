@@ -60,6 +60,13 @@ def test_the_commands_of_a_page_work_one_after_the_other(page, jittor, ganzoo, p
         assert result.exit_code == 0, f"{command}\n{result.output}"
 
 
+def test_the_python_of_its_page_works(jittor, workdir, capsys):
+    (program,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "ganzoo/api/README.md").read_text(), flags=re.M | re.S)
+    assert "kimg=4" in program
+    exec(program.replace("kimg=4", "kimg=0.008, batch=4"), {})
+    assert {"digits.png", "walk.webp", "experiments"} <= {path.name for path in workdir.iterdir()}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):

@@ -6,6 +6,7 @@ rest of ganzoo, and plugins, reach Jittor as `ganzoo.jt`.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import itertools
 import re
@@ -26,8 +27,8 @@ from ganzoo.backend.compiling import (
     unrecognised_convolutions,
 )
 from ganzoo.backend.empty_arrays import refuse_empty_reductions
-from ganzoo.backend.handle import device, jittor, run_pending, started, wait
-from ganzoo.backend.process import preserve_process
+from ganzoo.backend.handle import device, exclusive, jittor, run_pending, started, wait
+from ganzoo.backend.process import let_threads_start, preserve_process
 from ganzoo.errors import BackendError
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "compile_in_background",
     "describe_environment",
     "device",
+    "exclusive",
     "all_finite",
     "gradients",
     "gradients_and_missing",
@@ -83,6 +85,7 @@ def start(device: str = "auto", precision: str = "tf32") -> str:
         with compatibility.patched_import(), preserve_process():
             import jittor as imported
 
+            atexit.register(let_threads_start)  # it runs before Jittor's own function, which was registered earlier
             if chosen.device == "cuda":
                 _use_cuda(imported)
             if chosen.device == "cuda" or precision == "amp":

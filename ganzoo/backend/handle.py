@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ganzoo.errors import BackendError
 
 _jittor: Any = None
 _device = ""
+_lock = threading.RLock()
 
 
 def set_jittor(module: Any, device: str) -> None:
@@ -32,6 +35,11 @@ def device() -> str:
     """Return 'cpu' or 'cuda'. Raises BackendError before `start` has chosen one."""
     jittor()
     return _device
+
+
+def exclusive() -> AbstractContextManager[Any]:
+    """Return a context in which other threads that enter one wait: Jittor's graph and caches are not thread-safe."""
+    return _lock
 
 
 def run_pending() -> None:

@@ -12,8 +12,10 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ganzoo import signals
@@ -25,6 +27,7 @@ _SIGNALS = ("SIGINT", "SIGCHLD", "SIGSEGV", "SIGFPE", "SIGILL", "SIGBUS", "SIGQU
 
 
 ANNOUNCE_AFTER = 2.0  # seconds of waiting before a message appears
+START_SECONDS = 2.0  # that a new thread may need on a busy machine
 
 _libc = ctypes.CDLL(None)
 
@@ -116,6 +119,23 @@ def _flock(file: Any) -> None:
                 print("waiting for another process to finish compiling Jittor", file=sys.stderr, flush=True)
                 announced = True
             time.sleep(0.05)
+
+
+def let_threads_start() -> None:
+    """Wait up to START_SECONDS until every other thread sleeps. For the end of the process, before Jittor joins its
+    threads for compilation: it would wait for ever for one that has been created but has not run yet."""
+    end = time.monotonic() + START_SECONDS
+    while _other_thread_runs() and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def _other_thread_runs() -> bool:
+    own = threading.get_native_id()
+    for task in Path("/proc/self/task").glob("*"):
+        with contextlib.suppress(OSError):  # the thread has ended
+            if int(task.name) != own and task.joinpath("stat").read_text().rpartition(")")[2].split()[0] == "R":
+                return True
+    return False
 
 
 def _handler(number: int) -> ctypes.Array[ctypes.c_char]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.errors import printable
-from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.dataset import FITS, DataInfo
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.train_options import TrainOptions
@@ -190,6 +190,8 @@ def _data_entries(data: DataInfo) -> dict[str, Any]:
     entries = {**dataclasses.asdict(data), "domains": list(data.domains), "attributes": list(data.attributes)}
     if not data.attributes:
         del entries["attributes"]  # earlier versions of ganzoo refuse unknown entries here
+    if data.fit == "crop":
+        del entries["fit"]
     return entries
 
 
@@ -199,7 +201,7 @@ def _data_info(data: Mapping[str, Any]) -> DataInfo:
 
 
 def _is_data(data: Any) -> bool:
-    kinds = {"name": str, "count": int, "size": int, "channels": int, "flip": bool}
+    kinds = {"name": str, "count": int, "size": int, "channels": int, "flip": bool, "fit": str}
     return (
         isinstance(data, dict)
         and {"name", "count", "size", "channels"} <= data.keys() <= {*kinds, *_NAMES}
@@ -207,6 +209,7 @@ def _is_data(data: Any) -> bool:
         and data["count"] >= 0
         and 1 <= data["size"] <= MAX_SIDE
         and data["channels"] in (1, 3)
+        and data.get("fit", "crop") in FITS
         and all(_are_names(data.get(kind, [])) for kind in _NAMES)
     )
 

@@ -14,7 +14,7 @@ from ganzoo.cli.params import labels_option
 from ganzoo.data.catalog import destination, is_ready, open_data, prepared
 from ganzoo.errors import DataError, format_count, printable
 from ganzoo.files import format_bytes
-from ganzoo.interfaces.dataset import Dataset
+from ganzoo.interfaces.dataset import FITS, Dataset
 
 MAX_SHOWN = 20  # unreadable files to print; if there are more, a file lists them all
 
@@ -97,6 +97,12 @@ def check(ctx: click.Context, name_or_path: str, labels: str | None) -> None:
 )
 @click.option("--lossless", is_flag=True, help="Store PNG instead of JPEG of quality 100.")
 @click.option(
+    "--fit",
+    type=click.Choice(FITS),
+    help="How images become square: crop uses the centre, pad the whole image on white, stretch distorts it.  "
+    "[default: crop, or as SOURCE was prepared]",
+)
+@click.option(
     "--flip/--no-flip", default=None, help="Whether training may mirror the images.  [default: taken from SOURCE]"
 )
 @labels_option
@@ -109,6 +115,7 @@ def prepare(
     files: tuple[Path, ...],
     sizes: str | None,
     lossless: bool,
+    fit: str | None,
     flip: bool | None,
     labels: str | None,
     workers: int | None,
@@ -141,6 +148,7 @@ def prepare(
         chosen_sizes,
         lossless=lossless,
         flip=flip,
+        fit=fit,
         workers=workers,
         say=click.echo,
     )

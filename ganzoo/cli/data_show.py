@@ -10,6 +10,7 @@ from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import labels_option
 from ganzoo.data.catalog import open_data
 from ganzoo.errors import OptionError
+from ganzoo.interfaces.dataset import FITS
 
 SUFFIXES = (".png", ".jpg", ".webp")
 DEFAULT_P = 0.5
@@ -19,6 +20,7 @@ DEFAULT_P = 0.5
 @click.argument("name_or_path")
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="PNG, JPEG or WebP.  [default: NAME.png]")
 @click.option("--size", type=click.IntRange(min=2, max=1024), help="Side in px.  [default: as stored, at most 128]")
+@click.option("--fit", type=click.Choice(FITS), help="As in training.  [default: crop, or as the data was prepared]")
 @click.option(
     "--augment",
     type=click.Choice(["ada", "diffaugment"]),
@@ -37,6 +39,7 @@ def show(
     name_or_path: str,
     out: Path | None,
     size: int | None,
+    fit: str | None,
     augment: str | None,
     p: float | None,
     flip: bool | None,
@@ -51,9 +54,12 @@ def show(
     if out is not None and out.suffix not in SUFFIXES:
         raise OptionError(f"--out {out}: the name must end in {', '.join(SUFFIXES)}.")
     dataset = open_data(name_or_path, plugin_registry(ctx), labels=labels)
+    from ganzoo.data.fitted import with_fit
     from ganzoo.sampling.dataset_sheet import augmented_sheet, dataset_sheet
     from ganzoo.sampling.image_files import save
 
+    if fit is not None:
+        dataset = with_fit(dataset, fit)
     path = out or Path(f"{dataset.info.name}{f'-{augment}' if augment else ''}.png")
     if augment is None:
         save(path, dataset_sheet(dataset, size))

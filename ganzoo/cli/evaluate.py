@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganzoo.checkpoints.opening import open_checkpoint
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder, device_option, experiments_option
-from ganzoo.cli.saved import open_checkpoint
-from ganzoo.errors import OptionError, UnsupportedByModelError, printable
+from ganzoo.errors import OptionError, printable
 from ganzoo.files import output_folder
-from ganzoo.interfaces.metric import MAX_IMAGES, Metric
+from ganzoo.interfaces.dataset import FITS
+from ganzoo.interfaces.metric import MAX_IMAGES
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL
 
 if TYPE_CHECKING:
@@ -71,6 +72,12 @@ def _summaries(backbones: dict[str, Any], default: str) -> str:
     "--size", type=click.IntRange(1, MAX_SIZE), metavar="PX", help="With --folders: scale all images to this size."
 )
 @click.option(
+    "--fit",
+    type=click.Choice(FITS),
+    help="With --folders and --size: how images become square, as in `ganzoo train`.  [default: crop, or as an LMDB "
+    "was prepared]",
+)
+@click.option(
     "--mode",
     type=click.Choice(["latent", "reference"]),
     help="Translation only: use styles from random latents or from reference images.  [default: both]",
@@ -123,12 +130,15 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     depend on.
     """
     from ganzoo import backend
-    from ganzoo.metrics.comparison import STANDARD, STANDARD_DIRECT, STANDARD_TRANSLATING, TRANSLATION_MODES
+    from ganzoo.metrics.report import lines, save
+    from ganzoo.metrics.tasks import measure
 
     if values["folders"] and (run or values["against"] is not None):
         raise OptionError("--folders: can't be combined with a run or --against.")
     if values["size"] is not None and not values["folders"]:
         raise OptionError("--size: only valid with --folders; a checkpoint determines its own size.")
+    if values["fit"] is not None and values["size"] is None:
+        raise OptionError("--fit: only valid with --folders and --size; a checkpoint determines its own.")
     image_folder = values["save_images"]
     if image_folder is not None and image_folder.is_dir() and any(image_folder.iterdir()):
         raise OptionError(f"--save-images {printable(image_folder)}: the folder is not empty; choose a new one.")
@@ -137,14 +147,24 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     backend.start(values["device"])  # _task builds the checkpoint's networks, to see what they can do
     task = _task(run, plugins, values)
     with contextlib.nullcontext() if image_folder is None else output_folder(image_folder, "--save-images"):
-        with_styles = task.modes == TRANSLATION_MODES
-        standard = STANDARD_TRANSLATING if with_styles else STANDARD_DIRECT if task.translating else STANDARD
-        _evaluate(task, named or plugins.metrics_named(standard), values)
+        record = measure(
+            task,
+            named or plugins.metrics_named(task.standard_metrics),
+            backbone=values["backbone"],
+            perceptual=values["perceptual"],
+            weights=values["weights"],
+            seed=values["seed"],
+            log=click.echo,
+            image_folder=image_folder,
+        )
+    for line in lines(record):
+        click.echo(line)
+    if task.folder is not None:
+        click.echo(f"added to {save(task.folder, record)}")
 
 
 def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
     """Return the task: which images to compare with which."""
-    from ganzoo.metrics.comparison import TRANSLATION_MODES
     from ganzoo.metrics.tasks import checkpoint_task, folders_task
 
     common = {name: values[name] for name in ("samples", "seed", "quick")}
@@ -155,31 +175,12 @@ def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
         if values["per_class"]:
             raise OptionError("--per-class: only valid for class-conditional models.")
         generated, real = values["folders"]
-        return folders_task(generated, real, size=values["size"], **common)
+        return folders_task(generated, real, size=values["size"], fit=values["fit"], **common)
 
     def make_task(saved: Checkpoint, folder: Path) -> Task:
-        modes = [values["mode"]] if values["mode"] else TRANSLATION_MODES
-        chosen = {"against": values["against"], "modes": modes, "per_class": values["per_class"]}
+        chosen = {name: values[name] for name in ("against", "mode", "per_class")}
         task = checkpoint_task(saved, folder, plugins, **chosen, **common)
-        if values["mode"] and task.modes != TRANSLATION_MODES:
-            raise UnsupportedByModelError("--mode: only valid for models that translate images in different styles.")
         click.echo(f"from {saved.path}")
         return task
 
-    return open_checkpoint(run, Path(values["experiments"]), make_task)
-
-
-def _evaluate(task: Task, metrics: Sequence[Metric], values: dict[str, Any]) -> None:
-    """Compute the metrics, print them, and save them."""
-    from ganzoo import backend
-    from ganzoo.metrics.comparison import Networks, compare
-    from ganzoo.metrics.report import lines, make_record, save
-
-    networks = Networks(metrics, task.translating, values["backbone"], values["perceptual"], values["weights"])
-    with backend.show_compilation("evaluating"):
-        results = compare(task.comparisons(), networks, values["seed"], click.echo, values["save_images"])
-    record = make_record(task.about, networks, results, values["seed"])
-    for line in lines(record):
-        click.echo(line)
-    if task.folder is not None:
-        click.echo(f"added to {save(task.folder, record)}")
+    return open_checkpoint(run, Path(values["experiments"]), make_task, partial(click.echo, err=True))

@@ -35,6 +35,7 @@ class Storage(ABC):
     metadata: dict[str, Any] = {}
     sizes: Sequence[int] = ()
     size: int | None = None
+    fit: str | None = None  # how the images were made square when they were stored (None: unknown, or they weren't)
     notes: Sequence[str] = ()  # how the folders were interpreted, where that may surprise the user
     ignored_files: str | None = None  # how many other files were ignored
     archives: Sequence[str] = ()  # archives found among the images

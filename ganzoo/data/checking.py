@@ -37,6 +37,8 @@ class Report:
             yield f"    {width} x {height} px: {count:,}"
         if len(self.sizes) > 10:
             yield f"    and {format_count(len(self.sizes) - 10, 'other size')}"
+        if oblong := sum(count for (width, height), count in self.sizes.items() if width != height):
+            yield f"    not square: {oblong:,}; --fit crop (the default) cuts them, pad adds white, stretch distorts"
         for domain in self.info.domains:
             count = self.domains[domain]
             yield f"    domain {domain}: {f'{count:,}' if count else 'no images'}"

@@ -1,4 +1,4 @@
-"""Decoding image files to pixels, converting them to grey or RGB, and cropping and resizing them."""
+"""Decoding image files to pixels, converting them to grey or RGB, and making them square at a size."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ganzoo.data import headers
 from ganzoo.data.colours import grey16_to_grey8, is_opaque, is_srgb, over_white, rescale_transparency, to_srgb
+from ganzoo.data.fitting import fit_image
 from ganzoo.errors import DataError
 
 if TYPE_CHECKING:
+    from ganzoo.data.order import Box
     from ganzoo.interfaces.dataset import Dataset
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff")
@@ -104,15 +106,15 @@ def channels_of(image: Image.Image) -> int:
     return 1 if image.mode in GREY_MODES or image.mode.startswith("I") else 3
 
 
-def to_array(image: Image.Image, channels: int, size: int | None = None) -> np.ndarray:
+def to_array(image: Image.Image, channels: int, size: int | None = None, fit: str = "crop") -> np.ndarray:
     """Return the pixels as uint8 (H, W, channels), with colours in sRGB, transparent parts over white, and 16-bit grey
-    scaled to 8 bits. With `size`, the image is cropped and resized as by `crop_and_resize`.
+    scaled to 8 bits. With `size`, the image is made square by `fit` (see `DataInfo`) and resized to `size` px.
 
     ValueError if Pillow can't convert the image's colours (LAB, in some releases).
     """
     # No draft mode for JPEGs: it is up to 3 times as fast, but changes the pixels (by 0.7 of 255 on average).
     if size is not None:
-        image = crop_and_resize_image(_converted(image, channels), size)
+        image = fit_image(_converted(image, channels), size, fit)
     array = np.empty((image.height, image.width, channels), np.uint8)
     for top, strip in _strips(image, channels):
         array[top : top + strip.height] = np.asarray(strip).reshape(-1, image.width, channels)
@@ -156,37 +158,30 @@ def crop_and_resize(
 
     uint8 (H, W, C) to uint8 (size, size, channels). With `size` None, returns the array itself.
     """
+    return fit_array(array, size, channels, box)
+
+
+def fit_array(
+    array: np.ndarray, size: int | None, channels: int | None = None, box: Box | None = None, fit: str = "crop"
+) -> np.ndarray:
+    """Make an array square and resize it as `crop_and_resize` does, but by `fit` (see `DataInfo`)."""
     channels = channels or array.shape[2]
     if size is None or (box is None and array.shape == (size, size, channels)):
         return array
-    pixels = np.asarray(crop_and_resize_image(to_image(array, channels), size, box))
+    pixels = np.asarray(fit_image(to_image(array, channels), size, fit, box))
     return pixels[:, :, None] if channels == 1 else pixels
 
 
 def load_resized(
-    dataset: Dataset, index: int, size: int, channels: int, box: tuple[float, float, float, float] | None = None
+    dataset: Dataset, index: int, size: int, channels: int, box: Box | None = None
 ) -> tuple[np.ndarray, int]:
-    """Load an image of a data set, cropped and resized as by `crop_and_resize`, and its label."""
+    """Load an image of a data set, made square as its info says and resized, and its label."""
     unscaled = box is not None or channels < dataset.info.channels  # colours are converted to grey before resizing
     image, label = dataset.load(index, None if unscaled else size)
-    return crop_and_resize(image, size, channels, box), label
+    return fit_array(image, size, channels, box, dataset.info.fit), label
 
 
 def to_image(array: np.ndarray, channels: int) -> Image.Image:
     """Convert uint8 (H, W, 1 or 3) to a Pillow image, in grey if `channels` is 1, otherwise in RGB."""
     image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
     return image if array.shape[2] == channels else image.convert(_mode(channels))
-
-
-def crop_and_resize_image(
-    image: Image.Image, size: int, box: tuple[float, float, float, float] | None = None
-) -> Image.Image:
-    """Crop and resize an image as `crop_and_resize` does."""
-    if box is None and image.size == (size, size):
-        return image
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    fractions = (0.0, 0.0, 1.0, 1.0) if box is None else box
-    area = tuple(start + fraction * side for start, fraction in zip((left, top, left, top), fractions))
-    # Resize only the crop: resizing all of an image of 1 x 60,000 px would take gigabytes.
-    return image.resize((size, size), Image.Resampling.LANCZOS, box=area)  # type: ignore[arg-type]

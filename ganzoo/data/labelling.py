@@ -105,7 +105,10 @@ class LabelledImages(Dataset):
         return LabelledImages(images, self.labelled_by, found)
 
     def at_size(self, size: int) -> Dataset:
-        images = self.images.at_size(size)
+        return self.with_images(self.images.at_size(size))
+
+    def with_images(self, images: Dataset) -> LabelledImages:
+        """Return other versions of the same images with these labels."""
         return self if images is self.images else LabelledImages(images, self.labelled_by, self._chosen)
 
     def shorter_sides(self, max_count: int) -> list[int]:

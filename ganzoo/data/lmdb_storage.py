@@ -20,6 +20,7 @@ from ganzoo.data.lmdb_annotations import read_index, read_stored_attributes, rea
 from ganzoo.data.lmdb_pages import check_pages
 from ganzoo.data.pyramid import SIZES, choose_size
 from ganzoo.errors import DataError, printable
+from ganzoo.interfaces.dataset import FITS
 
 LMDB_METADATA = b"ganzoo"  # our own key, in addition to those of the reference layout
 LMDB_NAMES = b"ganzoo-names"  # likewise: a JSON list of the images' names within their domains
@@ -57,6 +58,7 @@ class LmdbStorage(Storage):
             names, self.labels = domains_from_metadata(self.metadata, self.count)
             self.attribute_names, self.attributes = read_stored_attributes(self._get, self.count)
             self._annotation_names, self.labelled_by = read_index(self._get)
+            self.fit = _fit_from_metadata(self.metadata)
         except (lmdb.Error, TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
             message = printable(str(error))[:200]  # it may quote the damaged metadata
             raise DataError(f"{path}: a damaged LMDB: invalid metadata ({message}).") from error
@@ -144,6 +146,11 @@ class LmdbStorage(Storage):
                 raise DataError(f"{path}: its domains ({theirs}) differ from those of {self.path.name} ({ours}).")
             new_labels = np.array([self.domains.index(name) for name in other.domains])
             other.domains, other.labels = self.domains, new_labels[other.labels]
+        if (other.fit or "crop") != (self.fit or "crop"):
+            raise DataError(
+                f"{path}: its images were prepared with --fit {other.fit or 'crop'}, but those of {self.path.name} "
+                f"with --fit {self.fit or 'crop'}. Prepare both together."
+            )
         return other
 
     def __getstate__(self) -> dict[str, Any]:
@@ -152,6 +159,14 @@ class LmdbStorage(Storage):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.env = _environment(self.path)
+
+
+def _fit_from_metadata(metadata: dict[str, Any]) -> str | None:
+    """Return how the images were made square; None if ganzoo did not prepare them. ValueError if it is unknown."""
+    fit = metadata.get("fit", "crop" if "sizes" in metadata else None)
+    if fit not in (None, *FITS):
+        raise ValueError(f"unknown fit {fit!r}")
+    return fit
 
 
 _environments: WeakValueDictionary[Path, Any] = WeakValueDictionary()

@@ -16,7 +16,7 @@ import numpy as np
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import Dataset, LoaderConfig
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom as fractions of the centre square's side
+Box = tuple[float, float, float, float]  # left, top, right, bottom as fractions of the square's side
 
 CROP_AREA, CROP_RATIO = (0.8, 1.0), (0.9, 1.1)  # of a random crop: fraction of the square, and width / height
 MAX_ATTEMPTS = 10  # at finding a crop that fits, before the whole square is used
@@ -25,7 +25,7 @@ MAX_NAMED = 3  # images that a message names
 
 @dataclass(frozen=True)
 class ImageView:
-    """An image in a batch: its index, whether it is mirrored, and its crop (None: the whole centre square). If it can't
+    """An image in a batch: its index, whether it is mirrored, and its crop (None: the whole square). If it can't
     be read, the next readable one of `replacements` (indices of its `domain`'s images; empty: all images) is used."""
 
     index: int

@@ -20,7 +20,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from ganzoo.data.array_images import ArrayImages
-from ganzoo.data.images import crop_and_resize_image, to_image
+from ganzoo.data.fitted import with_fit
+from ganzoo.data.fitting import fit_image
+from ganzoo.data.images import to_image
 from ganzoo.data.labelling import LabelledImages, with_labels
 from ganzoo.data.labels import NO_LABELS
 from ganzoo.data.layout import validation_path
@@ -102,24 +104,27 @@ def prepare(
     lossless: bool = False,
     flip: bool | None = None,
     domains: bool = True,
+    fit: str | None = None,
     workers: int | None = None,
     say: Say = lambda line: None,
 ) -> Summary:
     """Write every image of `dataset` at each of `sizes` (px, powers of two) into an LMDB at `path`.
 
-    Each size is scaled from the original, unless the source stores the image at that size. Images are scaled by their
-    shorter side (Lanczos), cropped to the centre square, and saved as JPEG of quality 100, or as PNG if `lossless`.
-    `flip` says whether training may mirror the images (None: as the data set says). `domains=False` omits the labels.
-    Annotations and attributes are stored too. Unreadable images are skipped and listed in the result.
+    Each size is scaled (Lanczos) from the original, unless the source stores the image at that size. Images are made
+    square by `fit` (see `DataInfo`; None: as the data set says), and saved as JPEG of quality 100, or as PNG if
+    `lossless`. `flip` says whether training may mirror the images (None: as the data set says). `domains=False` omits
+    the labels. Annotations and attributes are stored too. Unreadable images are skipped and listed in the result.
 
     If the data set has validation images, they are written first, to NAME-val.lmdb beside NAME.lmdb, so that both are
     complete once NAME.lmdb exists.
 
     After an interruption or a crash, the same call resumes the work. DataError if `path` exists, the disk is too small,
-    most images are unreadable, or the LMDB can't be written.
+    most images are unreadable, or the LMDB can't be written; OptionError if `fit` is not that of an LMDB.
     """
     if not domains:
         dataset = with_labels(dataset, NO_LABELS)  # so that the validation folders may have any names
+    if fit is not None:
+        dataset = with_fit(dataset, fit)
     validation = dataset.validation()
     validation_lmdb = validation_path(path)
     check_absent(path)
@@ -217,7 +222,9 @@ class _Description:
         self.plan["source"] = _fingerprint(dataset)
         if isinstance(dataset, LabelledImages) and dataset.labelled_by:
             self.plan["labels"] = dataset.labelled_by
-        self._fixed_metadata = {"source": info.name, "sizes": list(sizes), "lossless": lossless}
+        fit = {} if info.fit == "crop" else {"fit": info.fit}  # as earlier versions described what they cropped
+        self.plan.update(fit)
+        self._fixed_metadata = {"source": info.name, "sizes": list(sizes), "lossless": lossless, **fit}
         self._fixed_metadata["flip"] = info.flip if flip is None else flip
         self._fixed_metadata["plan"] = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
         if domains and info.domains:
@@ -265,14 +272,14 @@ class ImagePreparer:
         return [self._prepare(index) for index in indices]
 
     def _prepare(self, index: int) -> PreparedImage | str:
-        channels = self.dataset.info.channels
+        channels, fit = self.dataset.info.channels, self.dataset.info.fit
         try:
             pixels, label = self.dataset.load(index)
             original = to_image(pixels, channels)
             stored = {size: to_image(at.load(index)[0], channels) for size, at in self.stored.items()}
         except DataError as error:
             return str(error)
-        return [self._encode(crop_and_resize_image(stored.get(size, original), size)) for size in self.sizes], label
+        return [self._encode(fit_image(stored.get(size, original), size, fit)) for size in self.sizes], label
 
     def _encode(self, image: Image.Image) -> bytes:
         """Encode as PNG if `lossless`, else as JPEG of quality 100 without chroma subsampling (4:4:4)."""

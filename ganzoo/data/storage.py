@@ -52,6 +52,7 @@ class StoredImages(Dataset):
             domains=storage.domains,
             attributes=storage.attribute_names,
             flip=storage.metadata.get("flip") is True if flip is None else flip,
+            fit=storage.fit or "crop",
         )
 
     def _describe_storage(self) -> None:
@@ -103,7 +104,7 @@ class StoredImages(Dataset):
         with pixel_budget.reserve(image.width * image.height):
             image = decode_opened(image, data, name)
             try:
-                pixels = to_array(image, self.info.channels, size)
+                pixels = to_array(image, self.info.channels, size, self.info.fit)
             except Exception as error:
                 raise DataError(f"{name}: its colours can't be read ({error}).") from error
             image.close()  # frees its memory now, since another thread may be waiting for it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -12,8 +13,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing import get_context, parent_process, resource_tracker
+from types import ModuleType
 from typing import Any, TypeVar
 
 from ganzoo import signals
@@ -23,6 +25,7 @@ PREFETCH = 8  # results buffered per worker, so that no worker idles while the c
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Starting = Callable[[], AbstractContextManager[None]]
 
 
 def cpu_count() -> int:
@@ -37,15 +40,16 @@ def parallel_map(
     """A `map` of `function` over `workers` processes (None: one per core), in order.
 
     `function` is sent to each process once, so it may contain large data. If it can't be pickled, threads replace the
-    processes. With one worker everything runs in this thread. DataError if a process dies.
+    processes. With one worker everything runs in this thread. A process imports the main script only if `function` is
+    from there; the script then needs `if __name__ == "__main__":`. DataError if a process dies.
     """
     workers = workers or cpu_count()
     if workers == 1:
         yield lambda items: map(function, items)
         return
-    pool, call = _pool(function, workers)
+    pool, call, starting = _pool(function, workers)
     try:
-        yield lambda items: _ordered(pool, call, items, ahead=PREFETCH * workers)
+        yield lambda items: _ordered(pool, call, items, PREFETCH * workers, starting)
     except BrokenProcessPool as error:
         # If a signal to the process group killed the worker, let this process's handler run first.
         time.sleep(signals.ECHO_SECONDS)
@@ -57,21 +61,37 @@ def parallel_map(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _pool(function: Callable[[Any], Any], workers: int) -> tuple[Executor, Callable[[Any], Any]]:
+def _pool(function: Callable[[Any], Any], workers: int) -> tuple[Executor, Callable[[Any], Any], Starting]:
+    """Return a pool, the function to submit, and a context for submitting, in which processes may be started."""
     try:
         pickled = pickle.dumps(function)
     except Exception:  # PicklingError, TypeError, AttributeError, or anything that a __getstate__ raises
-        return ThreadPoolExecutor(workers), function
+        return ThreadPoolExecutor(workers), function, nullcontext
     with signals.block_signals():
         resource_tracker.ensure_running()  # starting it together with the first worker would unblock SIGINT
     # Not forked: this process may have Jittor and its threads running.
-    return ProcessPoolExecutor(workers, get_context("spawn"), _init_worker, (pickled,)), _call
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _init_worker, (pickled,))
+    return pool, _call, nullcontext if b"__main__" in pickled else _without_main
 
 
-def _ordered(pool: Executor, call: Callable[[Any], Any], items: Iterable[Any], ahead: int) -> Iterator[Any]:
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Within the body, new processes don't import the main script, which would run again if it has no guard."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _ordered(
+    pool: Executor, call: Callable[[Any], Any], items: Iterable[Any], ahead: int, starting: Starting
+) -> Iterator[Any]:
     waiting: deque[Any] = deque()
     for item in items:
-        with signals.block_signals():  # also in a worker started here, until it has its own handlers
+        # Signals are blocked also in a worker started here, until it has its own handlers.
+        with signals.block_signals(), starting():
             waiting.append(pool.submit(call, item))
         if len(waiting) > ahead:
             yield waiting.popleft().result()

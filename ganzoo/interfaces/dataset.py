@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ganzoo.errors import DataError, OptionError, PluginError
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+
+
+FITS = ("crop", "pad", "stretch")  # values of DataInfo.fit
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class DataInfo:
     `domains` names the labels (empty: no labels). `flip` says whether a mirrored image is still valid, with the same
     label and attributes (not so for letters and digits). `attributes` names the numbers that describe each image
     (empty: none), such as ("smiling", "age"); see `Dataset.attributes`. A data set may have both domains and
-    attributes.
+    attributes. `fit` says how an image becomes square: "crop" takes its centre square, "pad" the whole image, centred
+    on white, and "stretch" the whole image, distorted.
     """
 
     name: str
@@ -38,6 +42,12 @@ class DataInfo:
     domains: tuple[str, ...] = ()
     flip: bool = False
     attributes: tuple[str, ...] = ()
+    fit: str = "crop"
+
+    def __repr__(self) -> str:
+        """Omit `fit` if it is "crop". Fingerprints hash this text, and earlier versions had no `fit`."""
+        shown = (each.name for each in fields(self) if each.name != "fit" or self.fit != "crop")
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,8 @@ class Dataset(ABC):
     def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         """Return the image as uint8 (H, W, C) with C = 1 or 3, and its label (0 if there are no domains).
 
-        With `size`, the image is its centre square, resized to `size` px as by `ganzoo.crop_and_resize`.
+        With `size`, the image is its centre square, resized to `size` px as by `ganzoo.crop_and_resize`. If the user
+        chooses another `DataInfo.fit`, `size` is None, and the result is made square later.
 
         Raises DataError, naming the file, if the image can't be read.
         """

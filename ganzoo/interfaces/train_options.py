@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ganzoo.interfaces.dataset import FITS
 from ganzoo.interfaces.metric import MAX_IMAGES
 from ganzoo.interfaces.options import Options, option
 
@@ -29,6 +30,13 @@ class TrainOptions(Options):
         None, "images per forward pass; gradients are accumulated up to --batch", min=1, group="Training"
     )
     flip: bool | None = option(None, "mirror half of the images [default: what the data set allows]", group="Training")
+    fit: str | None = option(
+        None,
+        "how images become square: crop uses the centre, pad the whole image on white, stretch distorts it "
+        "[default: crop, or as the data was prepared]",
+        choices=FITS,
+        group="Training",
+    )
     augment: str = option(
         "none",
         "augmentation of what the discriminator sees, against overfitting to small data sets: diffaugment (Zhao et al. "
@@ -129,6 +137,7 @@ OTHER_NAMES = {
     "batch_size_per_gpu": "--micro-batch",
     "batch_gpu": "--micro-batch",
     "mirror": "--flip",
+    "preprocess": "--fit",
     "aug": "--augment",
     "diff_aug": "--augment diffaugment",
     "ada_length": "Omit it: it is 500 kimg.",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ganzoo.data.fitting import padded_area
 from ganzoo.data.folder_storage import images_below
 from ganzoo.data.headers import SUPPORTED_FORMATS
 from ganzoo.data.images import decode, to_array
@@ -24,19 +25,27 @@ MAX_NAME_BYTES = 60  # limit for a part of a file name; names have several parts
 
 @dataclass(frozen=True, eq=False)
 class InputImage:
-    """An image as the model expects it, uint8 (size, size, C). Its `name` is unique within an `InputImages`."""
+    """An image as the model expects it, uint8 (size, size, C), with the part of it that is not padding (left, top,
+    right, bottom in px). Its `name` is unique within an `InputImages`."""
 
     name: str
     path: Path
     pixels: np.ndarray
+    area: tuple[int, int, int, int]
+
+    def without_padding(self, image: np.ndarray) -> np.ndarray:
+        """Return the part of a translation of this image, uint8 (H, W, C) of any size, that is not padding."""
+        left, top, right, bottom = (edge * len(image) // len(self.pixels) for edge in self.area)
+        return image[top:bottom, left:right]
 
 
 class InputImages:
     """The images in files and folders, in the order given (sorted within a folder). Each iteration reads them again.
 
-    Images are scaled and cropped to the size and channels of `data`. An unreadable image in a folder is reported once
-    and left out. Subfolders with a name in `excluded` are skipped. OptionError, naming the `option`, if a path does
-    not exist or a folder has no images; DataError if a file that the user named, or every image, can't be read.
+    Images get the size and channels of `data`, and become square by its `fit`. An unreadable image in a folder is
+    reported once and left out. Subfolders with a name in `excluded` are skipped. OptionError, naming the `option`, if a
+    path does not exist or a folder has no images; DataError if a file that the user named, or every image, can't be
+    read.
     """
 
     def __init__(self, named: Sequence[str], option: str, data: DataInfo, excluded: Collection[str] = ()) -> None:
@@ -60,24 +69,30 @@ class InputImages:
             if path in self._unreadable:
                 continue
             try:
-                pixels = self.read(path)
+                pixels, area = self._read(path)
             except DataError as error:
                 self._unreadable.add(path)
                 tqdm.write(f"Left out: {error}", file=sys.stderr)
                 continue
-            yield InputImage(name, path, pixels)
+            yield InputImage(name, path, pixels, area)
 
     def read(self, path: Path) -> np.ndarray:
         """Return the pixels of one of `paths`. DataError if it can't be read."""
+        return self._read(path)[0]
+
+    def _read(self, path: Path) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+        """Return the pixels of a file, and the part of them that is not padding."""
+        size, fit = self.data.size, self.data.fit
         try:
             data = path.read_bytes()
         except OSError as error:
             raise DataError(f"{printable(path)}: can't be read ({reason(error)}).") from error
         image = decode(data, printable(path))
         try:
-            return to_array(image, self.data.channels, self.data.size)
+            pixels = to_array(image, self.data.channels, size, fit)
         except Exception as error:  # Pillow can't convert every colour mode
             raise DataError(f"{printable(path)}: its colours can't be read ({error}).") from error
+        return pixels, padded_area(*image.size, size) if fit == "pad" else (0, 0, size, size)
 
 
 class LazyImages(Sequence[np.ndarray]):

@@ -29,7 +29,7 @@ NUMBERS_PER_OUTPUT = 5.5  # value, gradient, and buffers of normalisation and co
 def describe_plan(plan: Plan) -> Iterator[str]:
     """Yield the lines that `ganzoo train MODEL --dry-run` prints."""
     yield f"model    {plan.model.name}: {plan.model.summary}"
-    train = dataclasses.replace(plan.train, flip=plan.flip)
+    train = dataclasses.replace(plan.train, flip=plan.flip, fit=plan.data.fit)
     values = {**train.to_dict(), **plan.options.to_dict()}
     for title, options in (("training", train), ("model's own", plan.options)):
         yield f"options ({title}; '-' means not set or no effect)"

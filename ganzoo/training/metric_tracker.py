@@ -19,7 +19,7 @@ from ganzoo.metrics.comparison import (
 )
 from ganzoo.metrics.report import abbreviate_count, make_record, save
 from ganzoo.metrics.sources import default_real_count
-from ganzoo.metrics.tasks import describe_subject
+from ganzoo.metrics.tasks import describe_images, describe_subject
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.dataset import DataInfo, Dataset
@@ -117,8 +117,7 @@ class MetricTracker:
             "model": self.model,
             "checkpoint": None,
             "images": state.progress.images,
-            "size": data.size,
-            "channels": data.channels,
+            **describe_images(data),
         }
         record = make_record(about, self.networks, results, self.options.seed)
         save(run, record)

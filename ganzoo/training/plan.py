@@ -12,6 +12,7 @@ from ganzoo import distributed
 from ganzoo.checkpoints.description import RunDescription
 from ganzoo.data.attributes import read_attributes, sample_attributes
 from ganzoo.data.catalog import describe_data, open_data, path_of
+from ganzoo.data.fitted import with_fit
 from ganzoo.data.order import make_order
 from ganzoo.errors import OptionError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
@@ -80,6 +81,8 @@ def make_plan(
     path = path_of(data_path or train_options.data, registry)
     opened = describe_data if dry_run else open_data
     dataset = opened(data_path or train_options.data, registry, labels=train_options.labels)
+    if train_options.fit is not None:
+        dataset = with_fit(dataset, train_options.fit)
     options = model.resolve_options(options, dataset.info)
     if dataset.labelled_by and train_options.labels and not getattr(options, "conditional", True):
         raise OptionError("--labels has no effect without --conditional.")

@@ -14,6 +14,7 @@ from ganzoo.interfaces.options import changes, flag, format_setting, format_valu
 from ganzoo.interfaces.train_options import TrainOptions
 
 if TYPE_CHECKING:
+    from ganzoo.interfaces.dataset import DataInfo
     from ganzoo.interfaces.model import Model
     from ganzoo.interfaces.options import Options
     from ganzoo.runs import Run
@@ -55,8 +56,10 @@ def _format_value(value: Any) -> str:
 
 
 def check_resume(plan: Plan, run: Run) -> None:
-    """Raise OptionError if the data has other domains than the run's networks were built for."""
+    """Raise OptionError if images become square in another way than in the run before, or if the data has other domains
+    than the run's networks were built for."""
     data = run.description().data
+    _check_fit(plan, data)
     former = data.domains if data else ()
     if not plan.model.is_conditional(plan.options) or former == plan.data.domains:
         return
@@ -70,6 +73,20 @@ def check_resume(plan: Plan, run: Run) -> None:
     raise OptionError(
         f"--data {plan.train.data}: the run was trained on the domains {', '.join(former)}, but the data has {found}. "
         f"Its networks support only the former.{remedy}"
+    )
+
+
+def _check_fit(plan: Plan, former: DataInfo | None) -> None:
+    """Raise OptionError if the images of the run, unless it was imported, became square in another way."""
+    now = plan.data.fit
+    before = now if former and not former.count else former.fit if former else "crop"
+    if before == now:
+        return
+    if plan.train.fit == now:
+        raise OptionError(f"--fit {now}: the run was trained with --fit {before}. Keep that, or start a new run.")
+    raise OptionError(
+        f"--data {plan.train.data}: the run was trained with --fit {before}, but the images of this data set become "
+        f"square with --fit {now}. Add --fit {before}, or prepare them again with it."
     )
 
 

@@ -93,3 +93,30 @@ def test_numpy_does_not_warn_that_subnormal_numbers_are_flushed_to_zero():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "Warning" not in done.stderr
+
+
+THREADS = """
+import threading, time
+from ganzoo.backend import process
+
+def work():
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        pass
+    finished.append(True)
+    over.wait()
+
+finished, over = [], threading.Event()
+threading.Thread(target=work, daemon=True).start()
+process.let_threads_start()
+print("waited" if finished else "did not wait")
+process.START_SECONDS = 0.1
+threading.Thread(target=lambda: all(iter(lambda: True, False)), daemon=True).start()
+process.let_threads_start()
+print("gave up")
+"""
+
+
+def test_the_end_of_the_process_waits_until_new_threads_sleep_but_not_for_ever():
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.split("\n") == ["waited", "gave up", ""], done.stderr

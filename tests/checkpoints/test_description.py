@@ -44,6 +44,13 @@ def test_the_names_of_attributes_are_stored_if_there_are_any():
     assert RunDescription.from_json(RunDescription.from_json(entries).to_json()).data == data
 
 
+def test_the_fit_of_the_images_is_stored_unless_they_are_cropped():
+    cropped, padded = (RunDescription.from_json({**RUN, "data": {**DATA, **fit}}) for fit in ({}, {"fit": "pad"}))
+    assert (cropped.data.fit, padded.data.fit) == ("crop", "pad")
+    assert cropped.to_json()["data"] == DATA  # earlier versions refuse entries that they don't know
+    assert padded.to_json()["data"] == {**DATA, "fit": "pad"}
+
+
 def test_a_description_cannot_be_changed():
     run, state = parse_descriptions({**RUN, **STATE})
     for each in (run, state):
@@ -94,6 +101,7 @@ def test_names_in_a_checkpoint_cannot_control_the_terminal():
         *(("data", {**DATA, "channels": channels}) for channels in (0, 2, 4, "3")),
         *(("data", {**DATA, "count": count}) for count in (-1, 1.5)),
         *(("data", {**DATA, "domains": names}) for names in (None, 3, "ab", [3], ["a"] * 1001)),
+        *(("data", {**DATA, "fit": fit}) for fit in (None, 3, "squeeze", ["pad"])),
         *(("data", {**DATA, "attributes": names}) for names in (None, 3, "ab", [3], ["a"] * 1001)),
         *(("progress", {**PROGRESS, "images": images}) for images in (None, "8", -1, 1.5)),
         *(("moment", value) for value in (None, [], {}, {**POSITION, "more": 1}, {**POSITION, "index": -1})),

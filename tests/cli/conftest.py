@@ -1,31 +1,13 @@
-"""Fixtures of the command line: a trained run, and additional models."""
+"""Fixtures of the command line: additional models."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from ganzoo.interfaces.model import Model
 from ganzoo.registry import plugins
-from tests.conftest import TINY_RUN_OPTIONS
-
-
-@pytest.fixture(scope="session")
-def trained_experiments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("trained") / "experiments"
-
-
-@pytest.fixture
-def trained(jittor, ganzoo, pictures: Path, trained_experiments: Path) -> Path:
-    """Return the folder of a run of `gan`, trained once and copied for each test."""
-    if not trained_experiments.exists():
-        assert ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS).exit_code == 0
-        shutil.copytree("experiments", trained_experiments)
-    shutil.copytree(trained_experiments, "experiments", dirs_exist_ok=True)
-    return pictures.parent / "experiments" / "00000-gan-pictures"
 
 
 @pytest.fixture

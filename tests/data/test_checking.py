@@ -29,6 +29,7 @@ def test_sizes_domains_and_bad_files_are_counted(tmp_path: Path) -> None:
         "    labels: folder",
         "    6 x 8 px: 3",
         "    5 x 7 px: 1",
+        "    not square: 4; --fit crop (the default) cuts them, pad adds white, stretch distorts",
         "    domain cats: 3",
         "    domain dogs: 1",
         "    not mirrored during training (use --flip to enable)",
@@ -40,7 +41,9 @@ def test_many_sizes_are_summarised(tmp_path: Path) -> None:
     files = {f"{width:02d}.png": encoded(noise(width, 8, mode="L")) for width in range(1, 14)}
     lines = list(check_dataset(open_path(write_folder(tmp_path / "set", files))).lines())
     assert lines[0] == "set: 13 readable images of 13, grey"
-    assert lines[-2:] == ["    and 3 other sizes", "    not mirrored during training (use --flip to enable)"]
+    assert lines[-3] == "    and 3 other sizes"
+    assert lines[-2].startswith("    not square: 12; --fit crop ")
+    assert lines[-1] == "    not mirrored during training (use --flip to enable)"
 
 
 def test_an_interruption_does_not_wait_for_the_rest() -> None:

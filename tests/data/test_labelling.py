@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganzoo import DataError, Dataset, OptionError, open_path, with_labels
+from ganzoo import DataError, Dataset, OptionError, open_path, with_fit, with_labels
 from ganzoo.data.labelling import describe_labels
 from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
 
@@ -219,3 +219,14 @@ def test_labels_do_not_change_what_folders_give_by_default(tmp_path: Path) -> No
     assert (default.labelled_by, default.format) == ("folder", "folder")
     assert default.annotations() == {"folder": ["cat"] * 3 + ["dog"] * 3}
     assert open_path(root, labels="none").names() == default.names()
+
+
+def test_labels_and_fit_work_together_in_either_order(tmp_path: Path) -> None:
+    files = {name: encoded(noise(8, 6, seed=index)) for index, name in enumerate(FILES)}
+    folder = open_path(write_folder(tmp_path / "set", files))
+    for data, labels in ((folder, "folder"), (Annotated(), "hair")):
+        for both in (with_fit(with_labels(data, labels), "pad"), with_labels(with_fit(data, "pad"), labels)):
+            assert (both.info.fit, both.labelled_by) == ("pad", labels)
+            assert both.labels().tolist() == with_labels(data, labels).labels().tolist()
+            assert (both.load(1, 8)[0] == with_fit(data, "pad").load(1, 8)[0]).all()
+            assert both.annotations() == data.annotations()

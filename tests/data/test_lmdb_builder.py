@@ -109,7 +109,7 @@ def test_a_kill_before_the_first_image_is_harmless(photos: Path) -> None:
     assert prepare_photos(photos).count == COUNT - len(BAD)
 
 
-@pytest.mark.parametrize("change", ["sizes", "lossless", "images", "names"])
+@pytest.mark.parametrize("change", ["sizes", "lossless", "fit", "images", "names"])
 def test_an_unfinished_preparation_of_other_images_or_options_is_not_resumed(
     photos: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
@@ -119,10 +119,11 @@ def test_an_unfinished_preparation_of_other_images_or_options_is_not_resumed(
         (photos / "a" / "more.png").write_bytes(encoded(noise()))
     if change == "names":
         (photos / "a" / "000.png").rename(photos / "a" / "zero.png")
-    other = {"sizes": (8,)} if change == "sizes" else {"lossless": change == "lossless"}
+    changed = {"sizes": {"sizes": (8,)}, "lossless": {"lossless": True}, "fit": {"fit": "pad"}}
+    other = changed.get(change, {})
     with pytest.raises(DataError, match=r"out\.lmdb\.preparing: contains an unfinished preparation with other images"):
         prepare_photos(photos, **other)  # type: ignore[arg-type]
-    if change in ("sizes", "lossless"):
+    if change in changed:
         assert_resumed(photos)
 
 

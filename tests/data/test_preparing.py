@@ -308,14 +308,35 @@ def test_an_exception_in_the_data_set_is_raised_and_leaves_no_files(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_script_without_a_main_guard_gets_an_explanation(pictures):
-    script = pictures.parent / "script.py"
-    script.write_text(
-        "from pathlib import Path\n"
-        "from ganzoo.data.preparing import prepare\n"
-        "from ganzoo.data.storage import open_path\n"
-        "prepare(open_path(Path('pictures')), Path('out.lmdb'), [256], workers=2)\n"
-    )
-    child = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+SCRIPT = """
+from pathlib import Path
+from ganzoo.data.preparing import prepare
+from ganzoo.data.storage import StoredImages, open_path
+
+class Own(StoredImages):
+    pass
+
+data = open_path(Path("pictures"))
+if {own}:
+    data.__class__ = Own
+prepare(data, Path("out.lmdb"), [256], workers=2)
+print("written once")
+"""
+
+
+def test_a_script_needs_no_main_guard(pictures):
+    child = run_script(pictures.parent, own=False)
+    assert (child.returncode, child.stdout) == (0, "written once\n"), child.stderr
+    assert len(open_path(pictures.parent / "out.lmdb")) == 12
+
+
+def test_a_script_with_a_data_set_of_its_own_gets_an_explanation_of_the_guard(pictures):
+    child = run_script(pictures.parent, own=True)
     assert child.returncode == 1
     assert 'call this under `if __name__ == "__main__":`' in child.stderr.splitlines()[-1]
+
+
+def run_script(folder: Path, own: bool) -> subprocess.CompletedProcess[str]:
+    (folder / "script.py").write_text(SCRIPT.format(own=own))
+    command = [sys.executable, str(folder / "script.py")]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

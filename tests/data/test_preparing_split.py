@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ganzoo.data.images import crop_and_resize
+from ganzoo.data.images import crop_and_resize, fit_array
 from ganzoo.data.layout import validation_path
 from ganzoo.data.preparing import prepare
 from ganzoo.data.storage import StoredImages, open_path
@@ -100,6 +101,23 @@ def test_a_validation_lmdb_with_other_options_is_an_error(tmp_path: Path, flip: 
     with pytest.raises(DataError, match=r"out-val\.lmdb: already exists\. Delete it first"):
         prepare(source, tmp_path / "out.lmdb", [8], flip=flip, lossless=lossless)
     assert not (tmp_path / "out.lmdb").exists()
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch"])
+def test_both_parts_become_square_in_the_same_way(tmp_path: Path, fit: str) -> None:
+    source = animals(tmp_path / "set")
+    prepare(source, tmp_path / "out.lmdb", [8, 16], lossless=True, fit=fit)
+    data = open_path(tmp_path / "out.lmdb")
+    for part, original in ((data, source), (validation(data), validation(source))):
+        assert part.info.fit == part.at_size(8).info.fit == fit
+        for size in (8, 16):
+            expected = fit_array(original.load(1)[0], size, fit=fit)
+            np.testing.assert_array_equal(part.at_size(size).load(1)[0], expected)
+    prepare(source, tmp_path / "cropped.lmdb", [8])
+    shutil.rmtree(tmp_path / "cropped-val.lmdb")
+    shutil.copytree(tmp_path / "out-val.lmdb", tmp_path / "cropped-val.lmdb")
+    with pytest.raises(DataError, match=rf"cropped-val\.lmdb: its images were prepared with --fit {fit}, but"):
+        open_path(tmp_path / "cropped.lmdb").validation()
 
 
 def test_an_existing_path_is_an_error_before_any_work(tmp_path: Path) -> None:

@@ -155,6 +155,8 @@ def test_a_length_that_is_not_an_integer_is_an_error(tmp_path: Path, length: byt
         json.dumps({"domains": ["a", "b"], "labels": [0, 1, "b"]}).encode(),
         json.dumps({"domains": ["a", "b"], "labels": 3}).encode(),
         json.dumps({"domains": 2, "labels": [0, 1, 1]}).encode(),
+        json.dumps({"fit": "squeeze"}).encode(),
+        json.dumps({"fit": ["pad"]}).encode(),
         json.dumps({"domains": ["a", "b"], "labels": [0, 1.0, 1]}).encode(),
         b"3",
         b'"text"',

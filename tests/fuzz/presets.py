@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ganzoo.cli.train import _options_of, _read_preset
 from ganzoo.interfaces.options import options_by_name, resolve
 from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.training.launch import read_preset, select_options
 from tests.fuzz.edits import ODD_VALUES, Choices, file_from, ganzoo_errors_allowed
 from tests.fuzz.models import DATA, MODELS, check_options
 
@@ -53,6 +53,6 @@ def check(data: bytes) -> None:
         path.write_bytes(file_from(data, seeds(), edit))
         for model in MODELS.values():
             with ganzoo_errors_allowed():
-                preset = _read_preset(model, str(path))
-                train = resolve(TrainOptions, _options_of(TrainOptions, preset), model.defaults)
-                check_options(model, train, resolve(model.options, _options_of(model.options, preset)), DATA)
+                preset = read_preset(model, str(path))
+                train = resolve(TrainOptions, select_options(TrainOptions, preset), model.defaults)
+                check_options(model, train, resolve(model.options, select_options(model.options, preset)), DATA)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganzoo.data.fitted import with_fit
 from ganzoo.data.storage import open_path
 from ganzoo.metrics import feature_cache
 from ganzoo.metrics.sources import DatasetSource
@@ -56,8 +57,10 @@ def test_the_key_changes_with_everything_that_features_depend_on(real, extractor
         feature_cache.key(DatasetSource(dataset, replace(info, channels=1)), extractor),
         feature_cache.key(DatasetSource(dataset, info, max_images=5), extractor),
         feature_cache.key(DatasetSource(dataset, info, max_images=5, seed=1), extractor),
+        feature_cache.key(DatasetSource(with_fit(dataset, "pad"), replace(info, fit="pad")), extractor),
+        feature_cache.key(DatasetSource(with_fit(dataset, "stretch"), replace(info, fit="stretch")), extractor),
     }
-    assert len(keys) == 6
+    assert len(keys) == 8
     assert feature_cache.key(DatasetSource(open_path(pictures), info), extractor) in keys
     Image.new("RGB", (9, 9)).save(pictures / "03.png")
     assert feature_cache.key(DatasetSource(open_path(pictures), info), extractor) not in keys

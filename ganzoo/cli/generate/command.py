@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganzoo.checkpoints.opening import open_checkpoint
 from ganzoo.cli.commands import plugin_registry
-from ganzoo.cli.generate.request import (
+from ganzoo.cli.params import Folder, device_option, experiments_option
+from ganzoo.errors import UnsupportedByModelError
+from ganzoo.sampling.request import (
     GenerateRequest,
     TranslateRequest,
     parse_request,
     parse_translation_request,
 )
-from ganzoo.cli.params import Folder, device_option, experiments_option
-from ganzoo.cli.saved import open_checkpoint
-from ganzoo.errors import OptionError, UnsupportedByModelError
 
 if TYPE_CHECKING:
     from ganzoo.checkpoints.checkpoint import Checkpoint
@@ -142,7 +141,7 @@ def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
         writer = (_translations if translating else _images)(saved, plugin_registry(ctx), request, values["device"])
         return saved, folder, writer
 
-    saved, folder, write = open_checkpoint(run, Path(values["experiments"]), prepare)
+    saved, folder, write = open_checkpoint(run, Path(values["experiments"]), prepare, partial(click.echo, err=True))
     with output_folder(folder / "generated" if values["out"] is None else Path(values["out"]), "--out") as out:
         click.echo(f"from {saved.path}")
         with backend.show_compilation("generating"):
@@ -154,21 +153,11 @@ Writer = Callable[[Path], Iterable[str]]  # writes to a folder, and yields lines
 
 
 def _images(saved: Any, plugins: Any, request: GenerateRequest, device: str) -> Writer:
-    from ganzoo import backend
-    from ganzoo.checkpoints import loading
     from ganzoo.cli.generate import output
+    from ganzoo.sampling.selection import open_generator, sampler_of
 
-    sizes = loading.trained_sizes(saved, plugins)  # reports an unknown model before Jittor is started
-    if request.size not in (None, *sizes):
-        raise OptionError(
-            f"--size {request.size}: this run was trained at {', '.join(map(str, sizes))} px; choose one of these."
-        )
-    backend.start(device)
-    generator = loading.load_generator(saved, plugins, request.size)
-    rows = output.chosen_attributes(request, loading.load_attributes(saved, generator), generator, saved.data)
-    sampler = output.sampler_for(generator, saved.run.model, request, rows)
-    size = sizes[-1] if request.size is None else request.size
-    return partial(output.OUTPUTS[request.kind], sampler, request, replace(saved.data, size=size))
+    generator, data = open_generator(saved, plugins, request.size, device)
+    return partial(output.OUTPUTS[request.kind], sampler_of(saved, generator, request), request, data)
 
 
 def _translations(saved: Any, plugins: Any, request: TranslateRequest, device: str) -> Writer:

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ganzoo.cli.generate.output import progress, write_frames
-from ganzoo.cli.generate.request import TranslateRequest, check_walk_length, parse_domains
+from ganzoo.cli.generate.output import write_frames
 from ganzoo.errors import OptionError, UnsupportedByModelError, format_count, printable
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.translator import DirectTranslator, Translator
 from ganzoo.sampling import image_files, translation
 from ganzoo.sampling.direct_translation import direction_name, translate_directly
+from ganzoo.sampling.generation import progress
 from ganzoo.sampling.input_images import InputImages, LazyImages, UniqueNames, filename_part
+from ganzoo.sampling.request import TranslateRequest, check_walk_length, parse_domains
 from ganzoo.sampling.translation import TranslationSampler
 from ganzoo.sampling.translation_sheet import NamedStyle, TranslationSheet, max_rows
 
@@ -109,7 +110,8 @@ class TranslationJob:
         inputs, labels = tee((source, style) for source in self.sources for style in styles)
         generated = sampler.stream((source.pixels, style.code) for source, style in inputs)
         for (source, style), image in zip(labels, progress(generated, len(self.sources) * len(styles), "image")):
-            image_files.save(out / f"{names.new(f'{source.name}-{style.name}')}.png", image)
+            path = out / f"{names.new(f'{source.name}-{style.name}')}.png"
+            image_files.save(path, source.without_padding(image))
             sheet.add(source, style, image)
             count += 1
         image_files.save(out / "grid.png", sheet.picture())
@@ -129,7 +131,8 @@ class TranslationJob:
         for source in progress(self.sources, len(self.sources), "image"):
             for style, direction in zip(styles, directions):
                 (image,) = translate_directly(translator, [source.pixels], direction)
-                image_files.save(out / f"{names.new(f'{source.name}-{filename_part(style.name)}')}.png", image)
+                path = out / f"{names.new(f'{source.name}-{filename_part(style.name)}')}.png"
+                image_files.save(path, source.without_padding(image))
                 sheet.add(source, style, image)
                 count += 1
         image_files.save(out / "grid.png", sheet.picture())

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ganzoo.cli.generate.request import parse_grid, parse_mix_layers, parse_psi_layers, parse_seeds
 from ganzoo.errors import OptionError
+from ganzoo.sampling.request import parse_grid, parse_mix_layers, parse_psi_layers, parse_seeds
 from tests.support import stylegan_checkpoint
 
 RUN = Path("experiments/00000-gan-pictures")

@@ -4,44 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-import click
-
+from ganzoo import runs
+from ganzoo.checkpoints.checkpoint import SUFFIX, Checkpoint, newest_intact, read
 from ganzoo.errors import CorruptCheckpointError, GanzooError, RunError, UnsupportedByModelError
-
-if TYPE_CHECKING:
-    from ganzoo.checkpoints.checkpoint import Checkpoint
-    from ganzoo.runs import Run
+from ganzoo.runs import Run
 
 T = TypeVar("T")
+Say = Callable[[str], None]
 
 
-def open_checkpoint(name_or_path: str | None, experiments: Path, use: Callable[[Checkpoint, Path], T]) -> T:
-    """Return `use(checkpoint, folder)`, where `folder` is for results.
+def open_checkpoint(
+    name_or_path: str | None, experiments: Path, use: Callable[[Checkpoint, Path], T], say: Say = lambda line: None
+) -> T:
+    """Return `use(checkpoint, folder)`, where `folder` is for results. `say` gets the warnings.
 
     `name_or_path` is a checkpoint file, or a run, whose newest intact checkpoint is used. Without a name, use the
     newest run with an intact checkpoint, skipping runs for which `use` raises UnsupportedByModelError.
     """
-    from ganzoo import runs
-
     if name_or_path in (None, "latest"):
-        return _newest(experiments, use)
+        return _newest(experiments, use, say)
     path = _file(str(name_or_path), experiments)
     if path is not None:
-        from ganzoo.checkpoints.checkpoint import read
-
         return use(read(path), path.resolve().parent)
     run = runs.find(str(name_or_path), experiments)
-    return use(_newest_intact(run), run.path)
+    return use(_newest_intact(run, say), run.path)
 
 
 def _file(name_or_path: str, experiments: Path) -> Path | None:
     """Return the path of the checkpoint file, or None if a run is named. The file's folder may be given in any form
     that `runs.find` accepts, such as the number in 3/checkpoint-000004000."""
-    from ganzoo import runs
-    from ganzoo.checkpoints.checkpoint import SUFFIX
-
     path = Path(name_or_path)
     try:
         if path.is_file():
@@ -58,9 +51,7 @@ def _file(name_or_path: str, experiments: Path) -> Path | None:
     return path if name_or_path.endswith(SUFFIX) else None
 
 
-def _newest(experiments: Path, use: Callable[[Checkpoint, Path], T]) -> T:
-    from ganzoo import runs
-
+def _newest(experiments: Path, use: Callable[[Checkpoint, Path], T], say: Say) -> T:
     runs.find("latest", experiments)  # raises RunError, with advice, if there is no run at all
     failures: list[tuple[Run, GanzooError]] = []
     unsuitable: set[str] = set()  # names of models that `use` refused; skip their other runs
@@ -68,14 +59,14 @@ def _newest(experiments: Path, use: Callable[[Checkpoint, Path], T]) -> T:
         if _model(run) in unsuitable:
             continue
         try:
-            found = use(_newest_intact(run), run.path)
+            found = use(_newest_intact(run, say), run.path)
         except (UnsupportedByModelError, CorruptCheckpointError, RunError) as error:
             failures.append((run, error))
             if isinstance(error, UnsupportedByModelError):
                 unsuitable.add(_model(run))
             continue
         for skipped, reason in failures:
-            click.echo(f"skipping {skipped.path.name}: {reason}", err=True)
+            say(f"skipping {skipped.path.name}: {reason}")
         return found
     unfit = [error for _, error in failures if isinstance(error, UnsupportedByModelError)]
     raise unfit[0] if unfit else failures[0][1]
@@ -89,11 +80,9 @@ def _model(run: Run) -> str:
         return str(run.path)
 
 
-def _newest_intact(run: Run) -> Checkpoint:
+def _newest_intact(run: Run, say: Say) -> Checkpoint:
     """Return the newest intact checkpoint. RunError if it has none, CorruptCheckpointError if all are damaged."""
-    from ganzoo.checkpoints.checkpoint import newest_intact
-
-    saved = newest_intact(run.path, lambda path, error: click.echo(f"warning: {error}", err=True))
+    saved = newest_intact(run.path, lambda path, error: say(f"warning: {error}"))
     if saved is None:
         raise RunError(f"{run.path} has no checkpoint yet.")
     return saved

@@ -31,6 +31,15 @@ NOT_WITH_SOURCE = (
 LATENT_OPTIONS = ("seeds", "psi", "space", "path")  # options for styles that come from latents
 TRANSLATION_STYLE_OPTIONS = ("reference", "seeds", "psi", "interpolate")  # options for translators with styles only
 WALK_OPTIONS = ("steps", "space", "path", "fps")
+# All values that `parse_request` and `parse_translation_request` read. Python's `format` becomes `format_`.
+VALUES = {
+    *(name for names in KINDS.values() for name in names),
+    *STYLE_OPTIONS,
+    *NOT_WITH_SOURCE,
+    *LATENT_OPTIONS,
+    *TRANSLATION_STYLE_OPTIONS,
+    *("source", "domain", "format_"),
+}
 PSI = 0.7  # as in the figures of Karras et al. 2019 (appendix B)
 SEEDS_PER_CLASS = 8  # default number of images of each class, if there are several
 LISTED_NAMES = 20  # of classes or attributes, in an error

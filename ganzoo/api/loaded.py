@@ -1,0 +1,277 @@
+"""A run or checkpoint, loaded to generate from: what `ganzoo.load` returns."""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ganzoo import backend
+from ganzoo.api.arguments import grid_text, layers_text, list_text, seeds_text, settings_text
+from ganzoo.api.pictures import FPS, Animation, Images
+from ganzoo.api.scores import Scores, evaluate_run
+from ganzoo.backend import exclusive
+from ganzoo.checkpoints.opening import open_checkpoint
+from ganzoo.errors import OptionError
+from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.registry import plugins
+from ganzoo.runs import Run, measured_values
+from ganzoo.sampling import latents
+from ganzoo.sampling.generation import images_of, progress
+from ganzoo.sampling.request import VALUES, GenerateRequest, parse_request
+from ganzoo.sampling.selection import open_generator, requested_mixing, requested_walk, rows_of, sampler_of
+
+if TYPE_CHECKING:
+    from ganzoo.checkpoints.checkpoint import Checkpoint
+    from ganzoo.registry.plugins import Registry
+
+StrPath = str | os.PathLike[str]
+
+MAX_CARD_BYTES = 4 << 20  # of a picture on the card of a run
+
+
+def load(name: StrPath | int = "latest", *, experiments: StrPath = "experiments", device: str = "auto") -> LoadedRun:
+    """Load a run to generate from: its path, number or name in the folder `experiments`, 'latest', or the path of a
+    checkpoint. A run's newest intact checkpoint is used. `device` is 'auto', 'cpu' or 'cuda'.
+
+    Nothing is computed yet. Raises RunError if there is no such run, CheckpointError if its checkpoints are damaged.
+    """
+    registry = plugins.load()
+    saved, folder = open_checkpoint(
+        str(name) if isinstance(name, int) else os.fspath(name), Path(experiments), lambda *found: found, warnings.warn
+    )
+    saved.model(registry)  # raises if its plugin is missing
+    return LoadedRun(saved, folder, registry, device)
+
+
+class LoadedRun:
+    """A run at one of its checkpoints. Its methods do what the command line does, and give the same pixels.
+
+    They take what the options of `ganzoo generate` and `ganzoo evaluate` take, and raise OptionError for a wrong value.
+    `seeds` are a number, a list, a range or a text such as '0-31'. `classes` are an index, a name, a list, 'all', or a
+    dictionary from names to numbers of images. The methods may be called from any thread; others wait meanwhile.
+    """
+
+    def __init__(self, saved: Checkpoint, folder: Path, registry: Registry, device: str = "auto") -> None:
+        self._saved, self._registry, self._device = saved, registry, device
+        self._generators: dict[int | None, Any] = {}
+        self.path, self.checkpoint = folder, saved.path
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        return self._saved.run.model
+
+    @property
+    def kimg(self) -> float:
+        """How long the networks were trained, in thousands of real images."""
+        return self._saved.metadata.progress.kimg
+
+    @property
+    def data(self) -> DataInfo:
+        """The data that the model was trained on, at the size of its images."""
+        return self._saved.data
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the run, by name."""
+        return {**(self._saved.run.train or {}), **self._saved.run.options}
+
+    def generate(
+        self,
+        seeds: Any = None,
+        *,
+        classes: Any = None,
+        attributes: Any = None,
+        psi: float | None = None,
+        psi_layers: int | str | None = None,
+        noise: str | None = None,
+        size: int | None = None,
+    ) -> Images:
+        """Generate an image for each seed, and for each class if the model has classes."""
+        request = self._request(
+            seeds=seeds, classes=classes, attributes=attributes, psi=psi, psi_layers=psi_layers, noise=noise, size=size
+        )
+        with self._sampler(request) as (sampler, data):
+            rows = rows_of(request, sampler, data)
+            images = np.stack(list(images_of(sampler, rows)))
+            seeds = [seed for row in rows for seed in row.seeds]
+            return Images(images, rows, latents.from_seeds(seeds, sampler.generator.latent))
+
+    def interpolate(
+        self,
+        seeds: Any = None,
+        *,
+        steps: int | None = None,
+        grid: Any = None,
+        space: str | None = None,
+        path: str | None = None,
+        fps: int = FPS,
+        classes: Any = None,
+        attributes: Any = None,
+        psi: float | None = None,
+        psi_layers: int | str | None = None,
+        noise: str | None = None,
+        size: int | None = None,
+    ) -> Animation:
+        """Return a looping walk through the latents of the seeds, `steps` frames from one to the next, which are all
+        kept in memory. With a `grid` (rows, columns), each cell walks through its share of the seeds."""
+        request = self._request(
+            interpolate=True,
+            seeds=seeds,
+            steps=steps,
+            grid=grid,
+            space=space,
+            path=path,
+            classes=classes,
+            attributes=attributes,
+            psi=psi,
+            psi_layers=psi_layers,
+            noise=noise,
+            size=size,
+        )
+        if not 1 <= fps <= 120:
+            raise OptionError(f"--fps: {fps!r} is not a whole number from 1 to 120.")
+        with self._sampler(request) as (sampler, data):
+            frames, count = requested_walk(sampler, request, data)
+            return Animation(np.stack(list(progress(frames, count, "frame"))), fps)
+
+    def mix(
+        self,
+        sources: Any = None,
+        destinations: Any = None,
+        *,
+        layers: Any = None,
+        classes: Any = None,
+        attributes: Any = None,
+        psi: float | None = None,
+        psi_layers: int | str | None = None,
+        noise: str | None = None,
+        size: int | None = None,
+    ) -> Images:
+        """Return a style-mixing sheet, one picture uint8 (H, W, C): each destination (left) with the style of each
+        source (top) in some `layers`: 'coarse', 'middle', 'fine', a number or a range."""
+        request = self._request(
+            mix=True,
+            sources=sources,
+            destinations=destinations,
+            mix_layers=layers,
+            classes=classes,
+            attributes=attributes,
+            psi=psi,
+            psi_layers=psi_layers,
+            noise=noise,
+            size=size,
+        )
+        with self._sampler(request) as (sampler, data):
+            return Images(requested_mixing(sampler, request, data)[0])
+
+    def evaluate(
+        self,
+        metrics: str | Sequence[str] | None = None,
+        *,
+        samples: int | None = None,
+        real: int | None = None,
+        quick: bool = False,
+        against: StrPath | None = None,
+        per_class: bool = False,
+        mode: str | None = None,
+        backbone: str | None = None,
+        perceptual: str | None = None,
+        weights: Sequence[StrPath] = (),
+        seed: int = 0,
+    ) -> Scores:
+        """Measure metrics, such as 'fid,kid', as `ganzoo evaluate` does, and add them to the run's evaluations."""
+        with exclusive():
+            backend.start(self._device)
+            return evaluate_run(
+                self._saved,
+                self.path,
+                self._registry,
+                metrics=list_text("metrics", metrics),
+                samples=samples,
+                max_real=real,
+                quick=quick,
+                against=None if against is None else os.fspath(against),
+                per_class=per_class,
+                mode=mode,
+                backbone=backbone,
+                perceptual=perceptual,
+                weights=[Path(each) for each in weights],
+                seed=seed,
+            )
+
+    @property
+    def stats(self) -> Any:
+        """The statistics of the run at each tick: columns by name (NaN where a value is missing), as a DataFrame if
+        pandas is installed, else as a dictionary of arrays."""
+        rows = [
+            {name: row.get(name) for name in ("images", "kimg", "size", "images_per_second")} | measured_values(row)
+            for row in Run(self.path).stats()
+        ]
+        names = dict.fromkeys(name for row in rows for name in row)
+        columns = {
+            name: np.array([np.nan if row.get(name) is None else row[name] for row in rows], np.float64)
+            for name in names
+        }
+        try:
+            import pandas
+        except ImportError:
+            return columns
+        return pandas.DataFrame(columns)
+
+    def __repr__(self) -> str:
+        return f"<ganzoo run {self.path.name}: {self.model} at {self.kimg:g} kimg, {self.data.size} px>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "model": self.model,
+            "data": f"{self.data.name}, {self.data.size} px",
+            "trained": f"{self.kimg:g} kimg",
+            "checkpoint": self.checkpoint.name,
+        }
+        rows = "".join(f"<tr><td>{name}</td><td>{html.escape(value)}</td></tr>" for name, value in facts.items())
+        samples = max(self.path.glob("samples-*.png"), default=None)
+        pictures = "".join(map(_inline, filter(None, [samples, self.path / "losses.png"])))
+        return f"<b>{html.escape(self.path.name)}</b><table>{rows}</table>{pictures}"
+
+    def _request(self, **given: Any) -> GenerateRequest:
+        values: dict[str, Any] = {**dict.fromkeys(VALUES), **given}
+        values["class"] = list_text("class", values.pop("classes"))
+        values["attributes"] = settings_text("attributes", values["attributes"])
+        for name in ("seeds", "sources", "destinations"):
+            values[name] = seeds_text(name, values[name])
+        for name in ("mix_layers", "psi_layers"):
+            values[name] = layers_text(name, values[name])
+        values["grid"] = grid_text(values["grid"])
+        return parse_request(values)
+
+    @contextmanager
+    def _sampler(self, request: GenerateRequest) -> Iterator[tuple[Any, DataInfo]]:
+        """Yield a sampler for the request, and the data at the size of its images. Generators stay in memory."""
+        with exclusive():
+            if request.size not in self._generators:
+                self._generators[request.size] = open_generator(self._saved, self._registry, request.size, self._device)
+            generator, data = self._generators[request.size]
+            yield sampler_of(self._saved, generator, request), data
+
+
+def _inline(path: Path) -> str:
+    """Return a picture as an HTML element; '' if it is missing or too large."""
+    try:
+        content = path.read_bytes() if path.stat().st_size <= MAX_CARD_BYTES else b""
+    except OSError:
+        return ""
+    encoded = base64.b64encode(content).decode()
+    return (
+        f'<p><img alt="{path.stem}" style="max-width: 100%" src="data:image/png;base64,{encoded}"></p>'
+        if content
+        else ""
+    )

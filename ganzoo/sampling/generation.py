@@ -1,0 +1,104 @@
+"""Images, walks and style-mixing sheets of seeds: what `ganzoo generate` and the Python API share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from ganzoo.sampling import latents, sheets
+from ganzoo.sampling.styles import mix
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """Seeds to show in one class: the class's name and label (classes,). A generator without classes has a single row,
+    without name and label."""
+
+    seeds: Sequence[int]
+    name: str = ""
+    label: np.ndarray | None = None
+
+
+def codes_of(sampler: Any, seeds: Sequence[int], rows: Sequence[Row]) -> np.ndarray:
+    """Return the codes (N, length) of seeds, whose classes alternate between those of the rows, and whose attributes
+    are those that the seeds choose."""
+    known, conditions = [row.label for row in rows if row.label is not None], None
+    if known:
+        conditions = np.stack([known[n % len(known)] for n in range(len(seeds))])
+    elif sampler.attributes is not None:
+        conditions = latents.attributes_from_seeds(seeds, sampler.attributes)
+    codes: np.ndarray = sampler.code(latents.from_seeds(seeds, sampler.generator.latent), conditions)
+    return codes
+
+
+def images_of(sampler: Any, rows: Sequence[Row]) -> Iterator[np.ndarray]:
+    """Yield an image uint8 (H, W, C) for each seed of each row."""
+    # Each code comes with a key, here the seed: random noise of an image depends on its key.
+    codes = ((codes_of(sampler, [seed], [row])[0], (seed,)) for row in rows for seed in row.seeds)
+    return progress(sampler.stream(codes), sum(len(row.seeds) for row in rows), "image")
+
+
+def sheet_of(rows: Sequence[Sequence[np.ndarray]], names: Sequence[str], grid: tuple[int, int] | None) -> np.ndarray:
+    """Return a sheet of images uint8 (H, W, C), with a row per class, or of one class in a grid."""
+    if len(rows) > 1:
+        columns = max(map(len, rows))
+        blank = np.full_like(rows[0][0], 255)
+        cells = [image for row in rows for image in [*row, *[blank] * (columns - len(row))]]
+        return sheets.add_labels(sheets.grid(np.stack(cells), len(rows), columns), names)
+    images = rows[0]
+    columns = min(len(images), (grid or sheets.grid_shape(len(images)))[1])
+    height = -(-len(images) // columns)  # no empty rows, however large the grid is
+    return sheets.grid(np.stack(images), height, columns)
+
+
+def walk_frames(
+    sampler: Any, seeds: Sequence[int], rows: Sequence[Row], grid: tuple[int, int], steps: int, path: str | None = None
+) -> Iterator[np.ndarray]:
+    """Yield the frames of a looping walk, each a grid uint8 (H, W, C). Each cell walks through its share of the seeds,
+    `steps` frames from one to the next; the number of seeds is a multiple of that of the cells. The classes alternate
+    from seed to seed. `path` is a key of `latents.PATHS`; by default linear in w and spherical in z."""
+    cells = grid[0] * grid[1]
+    codes = codes_of(sampler, seeds, rows)
+    keyframes = codes.reshape(cells, -1, codes.shape[1]).swapaxes(0, 1)
+    first_seeds = seeds[:: len(keyframes)]
+    walk = sampler.walk(keyframes, steps, path or ("linear" if sampler.space == "w" else "spherical"))
+    # The keys contain the number of the frame, so that random noise differs between frames.
+    points = ((code, (seed, index)) for index, point in enumerate(walk) for seed, code in zip(first_seeds, point))
+    generated = sampler.stream(points)
+    while frame := list(islice(generated, cells)):
+        yield sheets.grid(np.stack(frame), *grid)
+
+
+def walk_grid(count: int) -> tuple[int, int]:
+    """Return the default rows and columns of a walk through `count` seeds."""
+    cells = next((each for each in (8, 4, 2) if count % each == 0 and count > each), 1)
+    return sheets.grid_shape(cells)
+
+
+def mixing_sheet(
+    sampler: Any, sources: Sequence[int], destinations: Sequence[int], rows: Sequence[Row], layers: range
+) -> np.ndarray:
+    """Return a style-mixing sheet uint8 (H, W, C), with the sources in the top row and the destinations in the left
+    column. Each cell shows its destination with the source's style in some layers (Karras et al. 2019, figure 3)."""
+    source_styles, destination_styles = (
+        sampler.styles(codes_of(sampler, seeds, rows)) for seeds in (sources, destinations)
+    )
+    codes = [*source_styles]
+    for destination in destination_styles:
+        codes += [destination, *(mix(destination, source, layers) for source in source_styles)]
+    # The keys are empty, so all images of the sheet have the same noise.
+    generated = list(progress(sampler.stream((code, ()) for code in codes), len(codes), "image"))
+    blank = np.full_like(generated[0], 255)
+    return sheets.grid(np.stack([blank, *generated]), len(destinations) + 1, len(sources) + 1)
+
+
+def progress(items: Iterable[T], count: int, unit: str) -> Iterator[T]:
+    """Iterate over images or frames, with a progress bar if it takes longer than 2 s."""
+    return iter(tqdm(items, total=count, unit=unit, leave=False, disable=None, delay=2))
