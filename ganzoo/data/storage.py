@@ -212,11 +212,13 @@ def _name(path: Path) -> str:
 
 def _open_arrays(path: Path, name: str, labels: str | None) -> ArrayImages | None:
     """Open arrays of images; None if there are none at `path`."""
-    if is_idx(path) or (path.is_dir() and find_idx(path)):
+    if path.is_dir():
+        return open_idx(path, name) if find_idx(path) else None
+    if is_idx(path):
         return open_idx(path, name)
-    if path.suffix.lower() == ".npz" and not path.is_dir():
+    if path.suffix.lower() == ".npz":
         return open_npz(path, name, labels)
-    return open_npy(path, name) if path.suffix.lower() == ".npy" and not path.is_dir() else None
+    return open_npy(path, name) if path.suffix.lower() == ".npy" else None
 
 
 def _open_storage(path: Path, size: int | None, labels: str | None) -> Storage:
