@@ -95,6 +95,9 @@ def check(ctx: click.Context, name_or_path: str) -> None:
 )
 @click.option("--lossless", is_flag=True, help="Store PNG instead of JPEG of quality 100.")
 @click.option(
+    "--alpha", is_flag=True, help="Keep transparency, as PNG with four channels; otherwise it is drawn over white."
+)
+@click.option(
     "--flip/--no-flip", default=None, help="Whether training may mirror the images.  [default: taken from SOURCE]"
 )
 @click.option("--no-domains", is_flag=True, help="Don't use the subfolders of SOURCE as labels.")
@@ -107,6 +110,7 @@ def prepare(
     files: tuple[Path, ...],
     sizes: str | None,
     lossless: bool,
+    alpha: bool,
     flip: bool | None,
     no_domains: bool,
     workers: int | None,
@@ -127,6 +131,8 @@ def prepare(
     path = destination(out, registry)
     if dataset is None:
         dataset = open_data(source, registry)
+    if alpha:
+        dataset = dataset.with_alpha()
     if chosen_sizes is None:
         chosen_sizes, why = preparing.suggest_sizes(dataset)
         click.echo(why)

@@ -104,7 +104,8 @@ def prepare(
     """Write every image of `dataset` at each of `sizes` (px, powers of two) into an LMDB at `path`.
 
     Each size is scaled from the original, unless the source stores the image at that size. Images are scaled by their
-    shorter side (Lanczos), cropped to the centre square, and saved as JPEG of quality 100, or as PNG if `lossless`.
+    shorter side (Lanczos), cropped to the centre square, and saved as JPEG of quality 100, or as PNG if `lossless` or
+    with transparency.
     `flip` says whether training may mirror the images (None: as the data set says). `domains=False` omits the labels.
     Attributes are not stored. Unreadable images are skipped and listed in the result.
 
@@ -116,6 +117,7 @@ def prepare(
     """
     if not domains and isinstance(dataset, StoredImages):
         dataset = dataset.unlabelled()  # so that the validation folders may have any names
+    lossless = lossless or dataset.info.channels == 4
     if dataset.info.attributes:
         say(f"the attributes ({', '.join(dataset.info.attributes)}) are not stored: an LMDB has only domains")
     validation = dataset.validation()
@@ -201,6 +203,8 @@ class _Description:
         self.plan["source"] = _fingerprint(dataset)
         self._fixed_metadata = {"source": info.name, "sizes": list(sizes), "lossless": lossless}
         self._fixed_metadata["flip"] = info.flip if flip is None else flip
+        if info.channels == 4:
+            self._fixed_metadata["channels"] = 4
         self._fixed_metadata["plan"] = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
         if domains and info.domains:
             self._fixed_metadata["domains"] = list(info.domains)

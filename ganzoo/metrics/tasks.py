@@ -72,6 +72,8 @@ def checkpoint_task(
     except (DataError, OptionError) as error:
         raise type(error)(f"{saved.path}: {error}") from error
     dataset = open_data(data_name, registry, option="--data" if against is None else "--against")
+    if data.channels == 4 and dataset.has_alpha:
+        dataset = dataset.with_alpha()
     size = loading.trained_sizes(saved, registry)[-1]  # in px, the resolution that training had reached
     data = replace(data, size=size)
     found_modes = modes_of(loading.translator_of(saved, registry))
@@ -151,4 +153,5 @@ def folders_task(
 
 def describe_subject(model: str, images: int, data: DataInfo) -> str:
     """Return a description of what is evaluated, for the user."""
-    return f"{model} at {images / 1000:g} kimg, {data.size} px, {'grey' if data.channels == 1 else 'RGB'}"
+    colours = {1: "grey", 3: "RGB", 4: "RGBA over white"}[data.channels]
+    return f"{model} at {images / 1000:g} kimg, {data.size} px, {colours}"

@@ -190,7 +190,7 @@ def _frames(
     steps = ((code, (seed, index)) for index, point in enumerate(walk) for seed, code in zip(first_seeds, point))
     generated = sampler.stream(steps)
     while frame := list(islice(generated, cells)):
-        yield sheets.grid(np.stack(frame), *grid)
+        yield sheets.grid(np.stack(frame), *grid, keep_alpha=True)
 
 
 def write_mixing(sampler: Any, request: GenerateRequest, data: DataInfo, out: Path) -> Iterator[str]:
