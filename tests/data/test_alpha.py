@@ -22,8 +22,8 @@ from ganzoo.data.storage import open_path
 from ganzoo.errors import DataError, OptionError
 from ganzoo.interfaces.dataset import Dataset
 from ganzoo.registry import plugins
-from tests.data.oddities import profile_with
 from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
+from tests.data.profiles import swapped
 
 RED, BLACK = (255, 0, 0), (0, 0, 0)
 BOXES = [None, (0.1, 0.2, 0.9, 1.0)]
@@ -87,6 +87,16 @@ def test_transparent_colours_of_a_palette_of_rgb_and_of_grey_become_alpha() -> N
     assert to_array(decode(encoded(deep, transparency=700), "x.png"), 4)[0, 0, 3] == 0
 
 
+def test_an_icc_profile_is_applied_to_the_colours_and_not_to_alpha() -> None:
+    image = sprite()
+    array = to_array(decode(encoded(image, icc_profile=swapped()), "x.png"), 4)
+    np.testing.assert_array_equal(array[..., 3], np.asarray(image)[..., 3])
+    opaque = to_array(decode(encoded(image.convert("RGB"), icc_profile=swapped()), "x.png"), 3)
+    np.testing.assert_array_equal(array[..., :3], opaque)
+    resized = to_array(decode(encoded(image, icc_profile=swapped()), "x.png"), 4, 12)
+    np.testing.assert_array_equal(resized, crop_and_resize(array, 12))
+
+
 def test_grey_with_alpha_becomes_rgba() -> None:
     array = to_array(decode(encoded(Image.fromarray(np.array([[[9, 255], [80, 60]]], np.uint8), "LA")), "x.png"), 4)
     assert array[0].tolist() == [[9, 9, 9, 255], [80, 80, 80, 60]]
@@ -94,7 +104,9 @@ def test_grey_with_alpha_becomes_rgba() -> None:
 
 @pytest.mark.parametrize("box", BOXES)
 @pytest.mark.parametrize("size", [8, 40])
-def test_images_are_resized_with_premultiplied_colours(size: int, box: tuple[float, float, float, float] | None) -> None:
+def test_images_are_resized_with_premultiplied_colours(
+    size: int, box: tuple[float, float, float, float] | None
+) -> None:
     image = sprite().filter(ImageFilter.BoxBlur(1))
     found = crop_and_resize(np.asarray(image), size, 4, box) / 255
     found[..., :3] *= found[..., 3:]
@@ -125,7 +137,9 @@ def test_a_data_set_draws_transparency_over_white_unless_alpha_is_asked_for(tmp_
 
 
 def test_a_data_set_without_transparency_refuses_alpha_by_name(tmp_path: Path) -> None:
-    opaque = open_path(write_folder(tmp_path / "photos", {"a.png": encoded(noise()), "b.jpg": encoded(noise(), "jpeg")}))
+    opaque = open_path(
+        write_folder(tmp_path / "photos", {"a.png": encoded(noise()), "b.jpg": encoded(noise(), "jpeg")})
+    )
     for data in (opaque, NumberedDataset(3)):
         with pytest.raises(OptionError, match=rf"--alpha: the images of {data.info.name} have no transparency"):
             data.with_alpha()
@@ -159,7 +173,9 @@ def test_check_counts_the_images_with_transparency(tmp_path: Path) -> None:
     lines = list(check_dataset(data.with_alpha()).lines())
     assert "RGBA" in lines[0]
     assert "    6 images with transparency" in lines
-    assert not any("transparency" in line for line in check_dataset(open_path(write_folder(tmp_path, opaque))).lines())
+    assert not any(
+        "transparency" in line for line in check_dataset(open_path(write_folder(tmp_path / "opaque", opaque))).lines()
+    )
 
 
 def test_prepared_images_equal_those_of_the_folder(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from ganzoo.backend.pixels import IS_ALPHA
 
 MAX_SHIFT = 1 / 8  # of the side
 CUTOUT = 1 / 2  # of the side
-EPS = 1e-4  # added to the mean of alpha, from 0 to 2, of which a transparent image has 0
+EPS = 1e-6  # added to the mean of alpha, in [0, 2], which is 0 for an image that is entirely transparent
 
 
 def draw(rng: np.random.Generator, count: int, shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
