@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganzoo.backend.pixels import to_floats, to_uint8
 from ganzoo.checkpoints import checkpoint
 from ganzoo.data.storage import open_path
 from tests.conftest import TINY_RUN_OPTIONS
 from tests.data.pictures import encoded, noise, write_folder
+from tests.support.shifting import ShiftModel
 
 RUN = Path("experiments/00000-gan-sprites")
 COUNT = 12
@@ -114,6 +116,25 @@ def test_augmented_training_works(ganzoo, workdir, jittor, augment):
     sprites(workdir / "sprites")
     options = ["--augment", augment, *(["--augment-p", "0.5"] if augment == "ada" else [])]
     run(ganzoo, "train", "gan", "--data", "sprites", "--alpha", *options, *TINY_RUN_OPTIONS)
+
+
+def test_translations_of_rgba_images_are_rgba(ganzoo, workdir, jittor, add_model):
+    add_model(ShiftModel())
+    for name in ("one", "two"):
+        sprites(workdir / "sprites" / name)
+    chosen = ["--batch", "4", "--kimg", "0.012", "--tick", "0.012"]
+    run(ganzoo, "train", "shift", "--data", "sprites", "--alpha", *chosen)
+    trained = Path("experiments/00000-shift-sprites")
+    assert Image.open(trained / "samples-000000012.png").mode == "RGB"
+    run(ganzoo, "generate", "--source", "sprites/one/0.png", "--out", "out")
+    assert Image.open("out/grid.png").mode == "RGB"
+    shift = float(tensors(trained)["net/shift/shift"].item())
+    source = to_floats(np.asarray(Image.open("sprites/one/0.png"))[None])
+    for name, sign in (("one2two", 1), ("two2one", -1)):
+        image = Image.open(f"out/0-{name}.png")
+        assert image.mode == "RGBA"
+        assert np.array_equal(np.asarray(image), to_uint8(source + np.float32(sign * shift))[0])
+    run(ganzoo, "evaluate", "--metrics", "kid", "--samples", "4")
 
 
 def test_metrics_see_images_over_white_and_say_so(ganzoo, trained):
