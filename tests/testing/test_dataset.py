@@ -42,7 +42,7 @@ def test_transparency_is_checked_if_there_is_any(tmp_path, monkeypatch) -> None:
     data = open_path(write_folder(tmp_path / "set", {"a.png": encoded(noise(8, 8, "LA"))}))
     check_dataset(data)
     monkeypatch.setattr(data, "with_alpha", lambda: data)
-    with pytest.raises(AssertionError, match="`with_alpha` must only set `info.channels` to 4"):
+    with pytest.raises(AssertionError, match=r"`with_alpha` must only set `info.channels` to 4"):
         check_dataset(data)
     shades = Shades()
     shades.has_alpha = True
