@@ -19,7 +19,7 @@ from ganzoo.sampling.input_images import filename_part
 
 FPS = 20
 STILL_FORMATS = (".png", ".webp", ".jpg", ".jpeg")
-ANIMATION_FORMATS = (".gif", ".webp", ".mp4")
+ANIMATION_FORMATS = (".gif", ".webp", ".apng", ".mp4")
 
 
 class Images(np.ndarray):
@@ -51,8 +51,13 @@ class Images(np.ndarray):
         """Return a sheet of the images, uint8 (H, W, C), with a row per class if there are several, or the picture if
         this array is a single one. OptionError if this array does not hold images."""
         images = np.asarray(self)
-        if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size or images.shape[-1] not in (1, 3):
-            raise OptionError(f"not images: {images.dtype} {self.shape} instead of uint8 (N, H, W, C), C = 1 or 3.")
+        if (
+            images.dtype != np.uint8
+            or images.ndim not in (3, 4)
+            or not images.size
+            or images.shape[-1] not in (1, 3, 4)
+        ):
+            raise OptionError(f"not images: {images.dtype} {self.shape} instead of uint8 (N, H, W, C), C = 1, 3 or 4.")
         if images.ndim == 3:
             return images
         rows = self._rows or [Row(range(len(images)))]
@@ -104,7 +109,7 @@ class Animation:
         return f"<Animation: {count} frames of {width} x {height} px, {self.fps} per second>"
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a .gif, .webp or .mp4 file, and return its path. OptionError for another format, or if MP4 needs the
+        """Write a .gif, .webp, .apng or .mp4 file, and return its path. OptionError for another format, or if MP4 needs the
         extra `video`; GanzooError if the file can't be written."""
         target = Path(path)
         if target.suffix not in ANIMATION_FORMATS:
@@ -116,7 +121,8 @@ class Animation:
         return f'<img alt="animation" src="data:image/webp;base64,{base64.b64encode(self._webp()).decode()}">'
 
     def _webp(self) -> bytes:
-        first, *others = (image_files.to_pil(frame).convert("RGB") for frame in self.frames)
+        mode = "RGBA" if self.frames.shape[-1] == 4 else "RGB"
+        first, *others = (image_files.to_pil(frame).convert(mode) for frame in self.frames)
         buffer = io.BytesIO()
         first.save(buffer, "webp", save_all=True, append_images=others, duration=round(1000 / self.fps), loop=0)
         return buffer.getvalue()

@@ -101,6 +101,9 @@ def check(ctx: click.Context, name_or_path: str) -> None:
     "[default: crop, or as SOURCE was prepared]",
 )
 @click.option(
+    "--alpha", is_flag=True, help="Keep transparency, as PNG with four channels; otherwise it is drawn over white."
+)
+@click.option(
     "--flip/--no-flip", default=None, help="Whether training may mirror the images.  [default: taken from SOURCE]"
 )
 @click.option("--no-domains", is_flag=True, help="Don't use the subfolders of SOURCE as labels.")
@@ -114,6 +117,7 @@ def prepare(
     sizes: str | None,
     lossless: bool,
     fit: str | None,
+    alpha: bool,
     flip: bool | None,
     no_domains: bool,
     workers: int | None,
@@ -134,6 +138,8 @@ def prepare(
     path = destination(out, registry)
     if dataset is None:
         dataset = open_data(source, registry)
+    if alpha:
+        dataset = dataset.with_alpha()
     if chosen_sizes is None:
         chosen_sizes, why = preparing.suggest_sizes(dataset)
         click.echo(why)

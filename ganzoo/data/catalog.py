@@ -16,25 +16,29 @@ if TYPE_CHECKING:
     from ganzoo.registry.plugins import Registry
 
 
-def open_data(name_or_path: str, registry: Registry, option: str = "--data") -> Dataset:
-    """Open the data set of that name, registered or prepared, or the folder, zip archive or LMDB at that path.
+def open_data(name_or_path: str, registry: Registry, option: str = "--data", *, alpha: bool = False) -> Dataset:
+    """Open the data set of that name, registered or prepared, or the folder, zip archive or LMDB at that path. With
+    `alpha`, keep its transparency (see `Dataset.with_alpha`).
 
     DataError, naming the `option`, if nothing is found; PluginError if the name belongs to a broken plugin.
     """
     try:
         source = registry.dataset(name_or_path)
     except OptionError:
-        return _open_path(name_or_path, registry, option)
-    return source.open()
+        dataset = _open_path(name_or_path, registry, option)
+    else:
+        dataset = source.open()
+    return dataset.with_alpha() if alpha else dataset
 
 
-def describe_data(name_or_path: str, registry: Registry) -> Dataset:
+def describe_data(name_or_path: str, registry: Registry, *, alpha: bool = False) -> Dataset:
     """Like `open_data`, but for a dry run: if a set is not ready and its source declares `expected` properties, return
     a description of the set instead of preparing it."""
     source = registry.datasets.get(name_or_path)
     if source is None or source.expected is None or is_ready(source):
-        return open_data(name_or_path, registry)
-    return DescribedDataset(source.expected)
+        return open_data(name_or_path, registry, alpha=alpha)
+    described = DescribedDataset(source.expected)
+    return described.with_alpha() if alpha else described
 
 
 class DescribedDataset(Dataset):

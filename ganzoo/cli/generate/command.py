@@ -81,8 +81,9 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["png", "gif", "webp", "mp4"]),
-    help="Output format.  [default: png; gif with --interpolate]",
+    type=click.Choice(["png", "gif", "webp", "apng", "mp4"]),
+    help="Output format. Of RGBA images, mp4 shows transparency over white, and a gif has no half-transparent pixels.  "
+    "[default: png; gif with --interpolate]",
 )
 @click.option(
     "--psi",
