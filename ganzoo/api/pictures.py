@@ -109,8 +109,8 @@ class Animation:
         return f"<Animation: {count} frames of {width} x {height} px, {self.fps} per second>"
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a .gif, .webp, .apng or .mp4 file, and return its path. OptionError for another format, or if MP4 needs the
-        extra `video`; GanzooError if the file can't be written."""
+        """Write a .gif, .webp, .apng or .mp4 file, and return its path. OptionError for another format, or if MP4 needs
+        the extra `video`; GanzooError if the file can't be written."""
         target = Path(path)
         if target.suffix not in ANIMATION_FORMATS:
             raise OptionError(f"{target}: give a file that ends in {', '.join(ANIMATION_FORMATS)}.")

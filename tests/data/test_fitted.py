@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ganzoo.data.catalog import DescribedDataset
 from ganzoo.data.fitted import with_fit
