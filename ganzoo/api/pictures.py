@@ -26,8 +26,8 @@ class Images(np.ndarray):
     """Images uint8 (N, H, W, C), an array of NumPy that a notebook shows as a sheet.
 
     `latents` float32 (N, length) are the latents that the images were generated from, `seeds` their seeds, and `names`
-    the class of each image, or an empty string. All three are None for an array that was computed from these images,
-    such as a slice.
+    the class of each image, or an empty string. Translations have only names, those of their files. All three are None
+    for an array that was computed from these images, such as a slice.
     """
 
     latents: np.ndarray | None
@@ -35,11 +35,20 @@ class Images(np.ndarray):
     names: tuple[str, ...] | None
     _rows: Sequence[Row] | None
 
-    def __new__(cls, images: np.ndarray, rows: Sequence[Row] | None = None, latents: Any = None) -> Images:
-        """Wrap images uint8 (N, H, W, C). `rows` has the seeds of their sheet's rows."""
+    def __new__(
+        cls,
+        images: np.ndarray,
+        rows: Sequence[Row] | None = None,
+        latents: Any = None,
+        names: Sequence[str] | None = None,
+    ) -> Images:
+        """Wrap images uint8 (N, H, W, C). `rows` has the seeds of their sheet's rows; with `names`, its numbers are
+        those of the columns."""
         wrapped = np.asarray(images).view(cls)
         wrapped._rows, wrapped.latents = rows, latents
-        if rows is not None:
+        if names is not None:
+            wrapped.names = tuple(names)
+        elif rows is not None:
             wrapped.seeds = tuple(seed for row in rows for seed in row.seeds)
             wrapped.names = tuple(row.name for row in rows for _ in row.seeds)
         return wrapped
@@ -66,7 +75,8 @@ class Images(np.ndarray):
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a sheet to a .png, .webp or .jpg file, or each image to a folder: as seed0007.png, or cat-seed0007.png
-        if there are classes. Return the path. GanzooError if it can't be written."""
+        if there are classes, and translations as on the command line. Return the path. GanzooError if it can't be
+        written."""
         target = Path(path)
         if target.suffix in STILL_FORMATS:
             image_files.save(target, self.sheet())
@@ -80,8 +90,10 @@ class Images(np.ndarray):
         return target
 
     def _stem(self, index: int) -> str:
-        if self.seeds is None or self.names is None:
+        if self.names is None:
             return f"image{index:04d}"
+        if self.seeds is None:
+            return self.names[index]
         prefix = f"{filename_part(self.names[index])}-" if self.names[index] else ""
         return f"{prefix}seed{self.seeds[index]:04d}"
 
