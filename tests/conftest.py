@@ -1,5 +1,5 @@
 """Shared fixtures: the command line in this process, an empty working folder, small pictures, a
-trained run."""
+trained run, additional models."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from PIL import Image
 
 from ganzoo import backend
 from ganzoo.cli import main
+from ganzoo.interfaces.model import Model
+from ganzoo.registry import plugins
 
 # The smallest training: fully connected networks on 8 px images, a tick of two steps.
 TINY_RUN_OPTIONS = ["--size", "8", "--batch", "4", "--kimg", "0.016", "--tick", "0.008"]
@@ -105,3 +107,19 @@ def trained(jittor, ganzoo, pictures: Path, trained_experiments: Path) -> Path:
         shutil.copytree("experiments", trained_experiments)
     shutil.copytree(trained_experiments, "experiments", dirs_exist_ok=True)
     return pictures.parent / "experiments" / "00000-gan-pictures"
+
+
+@pytest.fixture
+def add_model(monkeypatch: pytest.MonkeyPatch) -> Callable[[Model], None]:
+    """Return a function that registers a model as if a plugin had done so."""
+    load = plugins.load
+
+    def add(model: Model) -> None:
+        def load_with_model(*arguments, **named):
+            registry = load(*arguments, **named)
+            registry.models[model.name] = model
+            return registry
+
+        monkeypatch.setattr(plugins, "load", load_with_model)
+
+    return add

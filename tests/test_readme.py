@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.data.pictures import encoded, noise, write_folder
+
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("ganzoo", "plugins", "datasets", "experiments")
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(page for each in FOLDERS for page in (ROOT / each).rglob("README.md"))]
@@ -50,6 +52,8 @@ def relative(page: Path) -> str:
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=relative)
 def test_the_commands_of_a_page_work_one_after_the_other(page, jittor, ganzoo, pictures, small_sets):
     pictures.rename("my-images")
+    files = {f"{seed}.png": encoded(noise(40, 40, "LA", seed=seed)) for seed in range(8)}
+    write_folder(Path("my-sprites"), files)
     found = commands(page)
     assert found
     for command in found:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -98,6 +100,8 @@ class EmojiImage(NamedTuple):
 class EmojiDataset(Dataset):
     """All vendors' images of the emoji `codes`, with the vendors as domains; the encoded files are kept in memory."""
 
+    has_alpha = True
+
     def __init__(
         self, images: Mapping[str, Mapping[Code, bytes]], codes: Sequence[Code], validation: EmojiDataset | None = None
     ) -> None:
@@ -113,12 +117,19 @@ class EmojiDataset(Dataset):
     def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         from ganzoo import decode, to_array
 
-        return to_array(decode(self._images[index].data, self.describe(index)), 3, size), self._images[index].label
+        image = self._images[index]
+        return to_array(decode(image.data, self.describe(index)), self.info.channels, size), image.label
 
     def labels(self) -> np.ndarray:
         import numpy as np
 
         return np.array([image.label for image in self._images])
+
+    def with_alpha(self) -> EmojiDataset:
+        other = copy.copy(self)
+        other.info = replace(self.info, channels=4)
+        other._validation = self._validation and self._validation.with_alpha()
+        return other
 
     def validation(self) -> Dataset | None:
         return self._validation

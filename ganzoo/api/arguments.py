@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import numbers
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from ganzoo.errors import OptionError
 from ganzoo.interfaces.options import flag
+from ganzoo.sampling.image_files import to_pil
+
+PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
 
 
 def seeds_text(name: str, seeds: Any) -> str | None:
@@ -57,6 +65,35 @@ def grid_text(grid: Any) -> str | None:
     if grid is None or isinstance(grid, str):
         return grid
     return "x".join(map(str, _items("grid", grid)))
+
+
+def image_paths(name: str, images: Any, folder: Path) -> tuple[str, ...]:
+    """Return the paths of images, as the command line gets them. Arrays and images of Pillow are written to `folder`,
+    without loss."""
+    if images is None:
+        return ()
+    single = isinstance(images, (str, os.PathLike, Image.Image)) or getattr(images, "ndim", 0) == 3
+    found = []
+    for index, image in enumerate([images] if single else _items(name, images)):
+        if isinstance(image, (str, os.PathLike)):
+            found.append(os.fspath(image))
+            continue
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{name}{index}.png"
+        _picture(name, image).save(path)
+        found.append(str(path))
+    if not found:
+        raise OptionError(f"{flag(name)}: it is empty; give at least one image.")
+    return tuple(found)
+
+
+def _picture(name: str, image: Any) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image if image.mode in PNG_MODES else image.convert("RGB")
+    pixels = np.asarray(image)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
+        raise OptionError(f"{flag(name)}: {pixels.dtype} {pixels.shape} instead of uint8 (H, W, C), C = 1, 3 or 4.")
+    return to_pil(pixels)
 
 
 def _items(name: str, values: Any) -> Iterable[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ganzoo import backend
-from ganzoo.api.arguments import grid_text, layers_text, list_text, seeds_text, settings_text
+from ganzoo.api.arguments import grid_text, image_paths, layers_text, list_text, seeds_text, settings_text
 from ganzoo.api.pictures import FPS, Animation, Images
 from ganzoo.api.scores import Scores, evaluate_run
 from ganzoo.backend import exclusive
@@ -24,9 +25,11 @@ from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.registry import plugins
 from ganzoo.runs import Run, measured_values
 from ganzoo.sampling import latents
-from ganzoo.sampling.generation import images_of, progress
-from ganzoo.sampling.request import VALUES, GenerateRequest, parse_request
+from ganzoo.sampling.generation import Row, images_of, progress
+from ganzoo.sampling.input_images import UniqueNames
+from ganzoo.sampling.request import VALUES, GenerateRequest, parse_request, parse_translation_request
 from ganzoo.sampling.selection import open_generator, requested_mixing, requested_walk, rows_of, sampler_of
+from ganzoo.sampling.translation_job import open_translation
 
 if TYPE_CHECKING:
     from ganzoo.checkpoints.checkpoint import Checkpoint
@@ -172,6 +175,35 @@ class LoadedRun:
         )
         with self._sampler(request) as (sampler, data):
             return Images(requested_mixing(sampler, request, data)[0])
+
+    def translate(
+        self,
+        images: Any,
+        *,
+        domain: Any = None,
+        seeds: Any = None,
+        reference: Any = None,
+        psi: float | None = None,
+    ) -> Images:
+        """Translate images, in a row each: to each `domain` in the style of each seed, or of each `reference`.
+
+        `images` and `reference` are a path of an image or a folder, an array uint8 (H, W, C) or (N, H, W, C), an image
+        of Pillow, or a list of such. They get the size and channels of the model's images. The result has padding where
+        the model was trained with it; `names` says which translation each image is.
+        """
+        values: dict[str, Any] = {**dict.fromkeys(VALUES), "psi": psi, "seeds": seeds_text("seeds", seeds)}
+        values["domain"] = list_text("domain", domain)
+        with exclusive(), tempfile.TemporaryDirectory() as folder:
+            values["source"] = image_paths("source", images, Path(folder) / "source")
+            values["reference"] = image_paths("reference", reference, Path(folder) / "reference")
+            request = parse_translation_request(values)
+            job, translator = open_translation(self._saved, self._registry, request, self._device)
+            styles = job.styles(translator, self.model)
+            translated = list(job.images(translator, styles))
+        rows = [Row(range(len(styles))) for _ in range(len(translated) // len(styles))]
+        unique = UniqueNames()
+        names = [unique.new(f"{source.name}-{style.name}") for source, style, _ in translated]
+        return Images(np.stack([image for _, _, image in translated]), rows, names=names)
 
     def evaluate(
         self,

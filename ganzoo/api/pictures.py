@@ -19,15 +19,15 @@ from ganzoo.sampling.input_images import filename_part
 
 FPS = 20
 STILL_FORMATS = (".png", ".webp", ".jpg", ".jpeg")
-ANIMATION_FORMATS = (".gif", ".webp", ".mp4")
+ANIMATION_FORMATS = (".gif", ".webp", ".apng", ".mp4")
 
 
 class Images(np.ndarray):
     """Images uint8 (N, H, W, C), an array of NumPy that a notebook shows as a sheet.
 
     `latents` float32 (N, length) are the latents that the images were generated from, `seeds` their seeds, and `names`
-    the class of each image, or an empty string. All three are None for an array that was computed from these images,
-    such as a slice.
+    the class of each image, or an empty string. Translations have only names, those of their files. All three are None
+    for an array that was computed from these images, such as a slice.
     """
 
     latents: np.ndarray | None
@@ -35,11 +35,20 @@ class Images(np.ndarray):
     names: tuple[str, ...] | None
     _rows: Sequence[Row] | None
 
-    def __new__(cls, images: np.ndarray, rows: Sequence[Row] | None = None, latents: Any = None) -> Images:
-        """Wrap images uint8 (N, H, W, C). `rows` has the seeds of their sheet's rows."""
+    def __new__(
+        cls,
+        images: np.ndarray,
+        rows: Sequence[Row] | None = None,
+        latents: Any = None,
+        names: Sequence[str] | None = None,
+    ) -> Images:
+        """Wrap images uint8 (N, H, W, C). `rows` has the seeds of their sheet's rows; with `names`, its numbers are
+        those of the columns."""
         wrapped = np.asarray(images).view(cls)
         wrapped._rows, wrapped.latents = rows, latents
-        if rows is not None:
+        if names is not None:
+            wrapped.names = tuple(names)
+        elif rows is not None:
             wrapped.seeds = tuple(seed for row in rows for seed in row.seeds)
             wrapped.names = tuple(row.name for row in rows for _ in row.seeds)
         return wrapped
@@ -51,8 +60,13 @@ class Images(np.ndarray):
         """Return a sheet of the images, uint8 (H, W, C), with a row per class if there are several, or the picture if
         this array is a single one. OptionError if this array does not hold images."""
         images = np.asarray(self)
-        if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size or images.shape[-1] not in (1, 3):
-            raise OptionError(f"not images: {images.dtype} {self.shape} instead of uint8 (N, H, W, C), C = 1 or 3.")
+        if (
+            images.dtype != np.uint8
+            or images.ndim not in (3, 4)
+            or not images.size
+            or images.shape[-1] not in (1, 3, 4)
+        ):
+            raise OptionError(f"not images: {images.dtype} {self.shape} instead of uint8 (N, H, W, C), C = 1, 3 or 4.")
         if images.ndim == 3:
             return images
         rows = self._rows or [Row(range(len(images)))]
@@ -61,7 +75,8 @@ class Images(np.ndarray):
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a sheet to a .png, .webp or .jpg file, or each image to a folder: as seed0007.png, or cat-seed0007.png
-        if there are classes. Return the path. GanzooError if it can't be written."""
+        if there are classes, and translations as on the command line. Return the path. GanzooError if it can't be
+        written."""
         target = Path(path)
         if target.suffix in STILL_FORMATS:
             image_files.save(target, self.sheet())
@@ -75,8 +90,10 @@ class Images(np.ndarray):
         return target
 
     def _stem(self, index: int) -> str:
-        if self.seeds is None or self.names is None:
+        if self.names is None:
             return f"image{index:04d}"
+        if self.seeds is None:
+            return self.names[index]
         prefix = f"{filename_part(self.names[index])}-" if self.names[index] else ""
         return f"{prefix}seed{self.seeds[index]:04d}"
 
@@ -104,8 +121,8 @@ class Animation:
         return f"<Animation: {count} frames of {width} x {height} px, {self.fps} per second>"
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a .gif, .webp or .mp4 file, and return its path. OptionError for another format, or if MP4 needs the
-        extra `video`; GanzooError if the file can't be written."""
+        """Write a .gif, .webp, .apng or .mp4 file, and return its path. OptionError for another format, or if MP4 needs
+        the extra `video`; GanzooError if the file can't be written."""
         target = Path(path)
         if target.suffix not in ANIMATION_FORMATS:
             raise OptionError(f"{target}: give a file that ends in {', '.join(ANIMATION_FORMATS)}.")
@@ -116,7 +133,8 @@ class Animation:
         return f'<img alt="animation" src="data:image/webp;base64,{base64.b64encode(self._webp()).decode()}">'
 
     def _webp(self) -> bytes:
-        first, *others = (image_files.to_pil(frame).convert("RGB") for frame in self.frames)
+        mode = "RGBA" if self.frames.shape[-1] == 4 else "RGB"
+        first, *others = (image_files.to_pil(frame).convert(mode) for frame in self.frames)
         buffer = io.BytesIO()
         first.save(buffer, "webp", save_all=True, append_images=others, duration=round(1000 / self.fps), loop=0)
         return buffer.getvalue()

@@ -13,6 +13,7 @@ import numpy as np
 
 from ganzoo.backend import operations
 from ganzoo.backend.handle import device, jittor
+from ganzoo.backend.pixels import IS_ALPHA, to_floats
 from ganzoo.errors import ShapeError
 
 CACHED_CONSTANTS = 128  # size of the cache of `constant`
@@ -74,12 +75,19 @@ def differentiable(x: Any) -> Any:
 
 
 def from_images(images: np.ndarray) -> Any:
-    """Return uint8 images (N, H, W, C) as a float32 Var (N, C, H, W) in [-1, 1]."""
+    """Return uint8 images (N, H, W, C) as a float32 Var (N, C, H, W) in [-1, 1], RGBA with premultiplied colours (see
+    `pixels`)."""
     jt = jittor()
     if device() == "cuda":  # transfer uint8, a quarter of the bytes, and convert in one kernel
-        return (operations.transpose(jt.array(images), (0, 3, 1, 2)).float32() / 127.5 - 1.0).stop_grad()
-    scaled = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / 127.5 - 1.0
-    return jt.array(scaled).stop_grad()
+        planes = operations.transpose(jt.array(images), (0, 3, 1, 2)).float32()
+        return ((_premultiplied(planes) if images.shape[3] == 4 else planes) / 127.5 - 1.0).stop_grad()
+    return jt.array(to_floats(images)).stop_grad()
+
+
+def _premultiplied(planes: Any) -> Any:
+    """Multiply the colours of RGBA images (N, 4, H, W) in [0, 255] by alpha / 255."""
+    alpha = (planes * constant(IS_ALPHA)).sum([1], keepdims=True)
+    return planes * (alpha / 255 * constant(1 - IS_ALPHA) + constant(IS_ALPHA))
 
 
 def pixel_mean(x: Any) -> Any:

@@ -208,7 +208,7 @@ def _is_data(data: Any) -> bool:
         and all(type(value) is kinds[name] for name, value in data.items() if name not in _NAMES)
         and data["count"] >= 0
         and 1 <= data["size"] <= MAX_SIDE
-        and data["channels"] in (1, 3)
+        and data["channels"] in (1, 3, 4)
         and data.get("fit", "crop") in FITS
         and all(_are_names(data.get(kind, [])) for kind in _NAMES)
     )

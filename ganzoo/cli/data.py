@@ -103,6 +103,9 @@ def check(ctx: click.Context, name_or_path: str, labels: str | None) -> None:
     "[default: crop, or as SOURCE was prepared]",
 )
 @click.option(
+    "--alpha", is_flag=True, help="Keep transparency, as PNG with four channels; otherwise it is drawn over white."
+)
+@click.option(
     "--flip/--no-flip", default=None, help="Whether training may mirror the images.  [default: taken from SOURCE]"
 )
 @labels_option
@@ -116,6 +119,7 @@ def prepare(
     sizes: str | None,
     lossless: bool,
     fit: str | None,
+    alpha: bool,
     flip: bool | None,
     labels: str | None,
     workers: int | None,
@@ -139,6 +143,8 @@ def prepare(
         dataset = open_data(source, registry, labels=labels)
     elif labels is not None:
         dataset = with_labels(dataset, labels)
+    if alpha:
+        dataset = dataset.with_alpha()
     if chosen_sizes is None:
         chosen_sizes, why = preparing.suggest_sizes(dataset)
         click.echo(why)

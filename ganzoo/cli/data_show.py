@@ -33,6 +33,7 @@ DEFAULT_P = 0.5
 )
 @click.option("--flip/--no-flip", default=None, help="As in training.  [default: what the data set allows]")
 @labels_option
+@click.option("--alpha", is_flag=True, help="Keep transparency while images are scaled and augmented, as in training.")
 @click.pass_context
 def show(
     ctx: click.Context,
@@ -44,16 +45,17 @@ def show(
     p: float | None,
     flip: bool | None,
     labels: str | None,
+    alpha: bool,
 ) -> None:
     """Write a sheet of images from all over a data set, with a row for each domain.
 
-    With --augment, each row is an image and augmented versions of it.
+    With --augment, each row is an image and augmented versions of it. The sheet shows transparency over white.
     """
     if augment != "ada" and (p is not None or flip is not None):
         raise OptionError(f"{'--flip' if p is None else '--p'} has an effect only with --augment ada.")
     if out is not None and out.suffix not in SUFFIXES:
         raise OptionError(f"--out {out}: the name must end in {', '.join(SUFFIXES)}.")
-    dataset = open_data(name_or_path, plugin_registry(ctx), labels=labels)
+    dataset = open_data(name_or_path, plugin_registry(ctx), labels=labels, alpha=alpha)
     from ganzoo.data.fitted import with_fit
     from ganzoo.sampling.dataset_sheet import augmented_sheet, dataset_sheet
     from ganzoo.sampling.image_files import save

@@ -126,6 +126,8 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     A class-conditional model generates each class as often as the data has it. A model that translates images is
     measured for each ordered pair of domains, with styles from random latents and from reference images.
 
+    Images with transparency are drawn over white.
+
     The numbers are printed, and added to evaluations.jsonl and evaluations.md in the run's folder, with everything they
     depend on.
     """

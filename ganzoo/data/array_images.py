@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.data.images import crop_and_resize
+from ganzoo.data.images import crop_and_resize, to_image
 from ganzoo.data.labels import domains_of, labels_of_values
 from ganzoo.errors import DataError, format_count
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 
 
 class ArrayImages(Dataset):
-    """Images in an array uint8 (N, H, W, C), C = 1 or 3, with a label for each (None: no domains).
+    """Images in an array uint8 (N, H, W, C), C = 1, 3 or 4, with a label for each (None: no domains).
 
     It is pickled by `reopen`, which opens the same data again, so that processes don't copy the array.
     """
@@ -47,7 +47,8 @@ class ArrayImages(Dataset):
         domains = () if values is None else domains_of(values, str(path))
         self._labels = np.zeros(len(images), np.int64) if values is None else self._labels_among(values, domains)
         height, width, channels = images.shape[1:]
-        self.info = DataInfo(name, len(images), min(height, width), channels, domains)
+        self.has_alpha = channels == 4
+        self.info = DataInfo(name, len(images), min(height, width), min(channels, 3), domains)
         if validation is not None:
             self._validation = validation._as_validation_of(self)
 
@@ -72,7 +73,10 @@ class ArrayImages(Dataset):
         return labels_of_values(values, domains, self.describe)
 
     def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
-        return crop_and_resize(np.ascontiguousarray(self._images[index]), size), int(self._labels[index])
+        pixels = np.ascontiguousarray(self._images[index])
+        if pixels.shape[2] != self.info.channels:
+            pixels = np.asarray(to_image(pixels, self.info.channels))
+        return crop_and_resize(pixels, size), int(self._labels[index])
 
     def labels(self) -> np.ndarray:
         return self._labels.copy()
@@ -87,6 +91,18 @@ class ArrayImages(Dataset):
 
     def annotations(self) -> Mapping[str, Sequence[Any]]:
         return self._annotations()
+
+    def with_alpha(self) -> Dataset:
+        return self._with_channels(4) if self.has_alpha else super().with_alpha()
+
+    def _with_channels(self, channels: int) -> ArrayImages:
+        """Return the same images with this number of channels."""
+        if channels == self.info.channels:
+            return self
+        other = self._shallow_copy()
+        other.info = replace(self.info, channels=channels)
+        other._validation = self._validation and self._validation._with_channels(channels)
+        return other
 
     def validation(self) -> Dataset | None:
         return self._validation
@@ -111,7 +127,7 @@ class ArrayImages(Dataset):
 
 def _restore(reopen: Callable[[], ArrayImages], info: DataInfo) -> ArrayImages:
     opened = reopen()
-    other = opened if info.domains else opened.unlabelled()
+    other = (opened if info.domains else opened.unlabelled())._with_channels(info.channels)
     other.info = info
     return other
 

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from ganzoo.registry.plugins import Registry
 
 
-def open_data(name_or_path: str, registry: Registry, option: str = "--data", labels: str | None = None) -> Dataset:
+def open_data(
+    name_or_path: str, registry: Registry, option: str = "--data", *, labels: str | None = None, alpha: bool = False
+) -> Dataset:
     """Open the data set of that name, registered or prepared, or the folder, zip archive or LMDB at that path, with its
-    default labels or with others (see `with_labels`).
+    default labels or with others (see `with_labels`). With `alpha`, keep its transparency (see `Dataset.with_alpha`).
 
     DataError, naming the `option`, if nothing is found; PluginError if the name belongs to a broken plugin; OptionError
     if the images can't have these labels.
@@ -26,27 +28,29 @@ def open_data(name_or_path: str, registry: Registry, option: str = "--data", lab
     try:
         source = registry.dataset(name_or_path)
     except OptionError:
-        return _open_path(name_or_path, registry, option, labels)
-    dataset = source.open()
-    if labels is None:
-        return dataset
-    from ganzoo.data.labelling import with_labels
+        dataset = _open_path(name_or_path, registry, option, labels)
+    else:
+        dataset = source.open()
+        if labels is not None:
+            from ganzoo.data.labelling import with_labels
 
-    return with_labels(dataset, labels)
+            dataset = with_labels(dataset, labels)
+    return dataset.with_alpha() if alpha else dataset
 
 
-def describe_data(name_or_path: str, registry: Registry, labels: str | None = None) -> Dataset:
+def describe_data(name_or_path: str, registry: Registry, *, labels: str | None = None, alpha: bool = False) -> Dataset:
     """Like `open_data`, but for a dry run: if a set is not ready and its source declares `expected` properties, return
     a description of the set instead of preparing it. DataError if that would need other labels than the default."""
     source = registry.datasets.get(name_or_path)
     if source is None or source.expected is None or is_ready(source):
-        return open_data(name_or_path, registry, labels=labels)
+        return open_data(name_or_path, registry, labels=labels, alpha=alpha)
     if labels is not None:
         raise DataError(
             f"{name_or_path}: not prepared yet, so its labels for --labels {printable(labels)} are unknown. Prepare it "
             f"with `ganzoo data check {name_or_path}`."
         )
-    return DescribedDataset(source.expected)
+    described = DescribedDataset(source.expected)
+    return described.with_alpha() if alpha else described
 
 
 class DescribedDataset(Dataset):

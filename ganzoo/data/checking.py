@@ -14,24 +14,26 @@ from ganzoo.data.labelling import describe_labels
 from ganzoo.errors import DataError, format_count
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 
+COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
+
 
 @dataclass
 class Report:
-    """Counts of images by size (width, height) and by domain, the range of each attribute, and a message for every
-    unreadable image."""
+    """Counts of images by size (width, height) and by domain and of those with transparency, the range of each
+    attribute, and a message for every unreadable image."""
 
     info: DataInfo
     count: int
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     domains: Counter[str] = field(default_factory=Counter)
+    transparent: int = 0
     attributes: dict[str, tuple[float, float]] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
     notes: Sequence[str] = ()
 
     def lines(self) -> Iterator[str]:
-        colour = "grey" if self.info.channels == 1 else "RGB"
         readable = format_count(self.count - len(self.unreadable), "readable image")
-        yield f"{self.info.name}: {readable} of {self.count:,}, {colour}"
+        yield f"{self.info.name}: {readable} of {self.count:,}, {COLOURS[self.info.channels]}"
         yield from (f"    {note}" for note in self.notes)
         for (width, height), count in self.sizes.most_common(10):
             yield f"    {width} x {height} px: {count:,}"
@@ -39,6 +41,9 @@ class Report:
             yield f"    and {format_count(len(self.sizes) - 10, 'other size')}"
         if oblong := sum(count for (width, height), count in self.sizes.items() if width != height):
             yield f"    not square: {oblong:,}; --fit crop (the default) cuts them, pad adds white, stretch distorts"
+        if self.transparent:
+            drawn = "" if self.info.channels == 4 else ", which is drawn over white; --alpha keeps it"
+            yield f"    {format_count(self.transparent, 'image')} with transparency{drawn}"
         for domain in self.info.domains:
             count = self.domains[domain]
             yield f"    domain {domain}: {f'{count:,}' if count else 'no images'}"
@@ -59,12 +64,15 @@ def check_dataset(dataset: Dataset, workers: int = 4) -> Report:
     if attributes is not None and len(dataset):
         report.attributes = dict(zip(dataset.info.attributes, zip(attributes.min(0), attributes.max(0))))
 
-    def read(index: int) -> tuple[tuple[int, int], int] | str:
+    kept = dataset.with_alpha() if dataset.has_alpha else dataset
+
+    def read(index: int) -> tuple[tuple[int, int], int, bool] | str:
         try:
-            image, label = dataset.load(index)
+            image, label = kept.load(index)
         except DataError as error:
             return str(error)
-        return (image.shape[1], image.shape[0]), label
+        transparent = image.shape[2] == 4 and bool((image[:, :, 3] < 255).any())
+        return (image.shape[1], image.shape[0]), label, transparent
 
     pool = ThreadPoolExecutor(workers)
     try:
@@ -73,8 +81,9 @@ def check_dataset(dataset: Dataset, workers: int = 4) -> Report:
             if isinstance(result, str):
                 report.unreadable.append(result)
                 continue
-            size, label = result
+            size, label, transparent = result
             report.sizes[size] += 1
+            report.transparent += transparent
             if dataset.info.domains:
                 report.domains[dataset.info.domains[label]] += 1
     finally:

@@ -39,8 +39,14 @@ def over_white(image: Image.Image) -> Image.Image:
     """Composite the transparent parts of an image, if any, over white."""
     if is_opaque(image):
         return image
-    image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
+    return Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), to_rgba(image))
+
+
+def to_rgba(image: Image.Image) -> Image.Image:
+    """Convert an image to RGBA, with straight alpha."""
+    if is_opaque(image):
+        return image.convert("RGB").convert("RGBA")
+    return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
 
 
 def grey16_to_grey8(image: Image.Image, wide: bool) -> Image.Image:

@@ -53,7 +53,7 @@ class FittedImages(Dataset):
     def __init__(self, original: Dataset, fit: str) -> None:
         self.original, self.info = original, replace(original.info, fit=fit)
         self.format, self.notes, self.ignored_files = original.format, original.notes, original.ignored_files
-        self.labelled_by = original.labelled_by
+        self.labelled_by, self.has_alpha = original.labelled_by, original.has_alpha
 
     def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         image, label = self.original.load(index)
@@ -74,6 +74,9 @@ class FittedImages(Dataset):
     def validation(self) -> Dataset | None:
         images = self.original.validation()
         return None if images is None else with_fit(images, self.info.fit)
+
+    def with_alpha(self) -> Dataset:
+        return with_fit(self.original.with_alpha(), self.info.fit)
 
     def at_size(self, size: int) -> Dataset:
         images = self.original.at_size(size)

@@ -25,7 +25,7 @@ def fit_image(image: Image.Image, size: int, fit: str = "crop", box: Box | None 
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     area = tuple(start + fraction * side for start, fraction in zip((left, top, left, top), box))
-    # Resize only the crop: resizing all of an image of 1 x 60,000 px would take gigabytes.
+    # Resize only the crop: resizing all of an image of 1 x 60,000 px would take gigabytes. Pillow premultiplies RGBA.
     return image.resize((size, size), LANCZOS, box=area)  # type: ignore[arg-type]
 
 
@@ -39,7 +39,7 @@ def _stretch(image: Image.Image, size: int, box: Box) -> Image.Image:
 
 
 def _pad(image: Image.Image, size: int, box: Box) -> Image.Image:
-    square = Image.new(image.mode, (size, size), "white")
+    square = Image.new(image.mode, (size, size), (0, 0, 0, 0) if image.mode == "RGBA" else "white")
     left, top, right, bottom = padded_area(*image.size, size)
     x, x_end, x_shown, x_shown_end = _visible(left, right, size, box[0], box[2])
     y, y_end, y_shown, y_shown_end = _visible(top, bottom, size, box[1], box[3])

@@ -1,4 +1,4 @@
-"""Decoding image files to pixels, converting them to grey or RGB, and making them square at a size."""
+"""Decoding image files to pixels, converting them to grey, RGB or RGBA, and making them square at a size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ganzoo.data import headers
+from ganzoo.data import alpha, headers
 from ganzoo.data.colours import grey16_to_grey8, is_opaque, is_srgb, over_white, rescale_transparency, to_srgb
 from ganzoo.data.fitting import fit_image
 from ganzoo.errors import DataError
@@ -108,7 +108,8 @@ def channels_of(image: Image.Image) -> int:
 
 def to_array(image: Image.Image, channels: int, size: int | None = None, fit: str = "crop") -> np.ndarray:
     """Return the pixels as uint8 (H, W, channels), with colours in sRGB, transparent parts over white, and 16-bit grey
-    scaled to 8 bits. With `size`, the image is made square by `fit` (see `DataInfo`) and resized to `size` px.
+    scaled to 8 bits. With 4 channels, keep transparency, as RGBA with straight alpha. With `size`, the image is made
+    square by `fit` (see `DataInfo`) and resized to `size` px.
 
     ValueError if Pillow can't convert the image's colours (LAB, in some releases).
     """
@@ -124,7 +125,7 @@ def to_array(image: Image.Image, channels: int, size: int | None = None, fit: st
 def _converted(image: Image.Image, channels: int) -> Image.Image:
     """Convert an image as in `to_array`; plain grey stays as it is, since it is quicker to resize."""
     mode = _mode(channels)
-    if image.mode in (mode, "L") and is_opaque(image) and is_srgb(image):
+    if (image.mode == mode == "RGBA" or (image.mode in (mode, "L") and is_opaque(image))) and is_srgb(image):
         return image
     whole = Image.new(mode, image.size)
     for top, strip in _strips(image, channels):
@@ -133,18 +134,21 @@ def _converted(image: Image.Image, channels: int) -> Image.Image:
 
 
 def _strips(image: Image.Image, channels: int) -> Iterator[tuple[int, Image.Image]]:
-    """Yield the rows of an image in strips, converted to grey or RGB, each with the index of its first row."""
+    """Yield the rows of an image in strips, converted to grey, RGB or RGBA, each with the index of its first row."""
     width, height = image.size
     wide = image.mode == "I" and image.getextrema()[1] > 255  # type: ignore[operator]
     rows = max(1, STRIP_PIXELS // width)
     for top in range(0, height, rows):
         strip = image if rows >= height else image.crop((0, top, width, min(top + rows, height)))
+        if channels == 4:
+            yield top, alpha.to_rgba(strip, wide)
+            continue
         strip = grey16_to_grey8(strip, wide) if strip.mode.startswith("I") else to_srgb(strip)
         yield top, over_white(strip).convert(_mode(channels))
 
 
 def _mode(channels: int) -> str:
-    return "L" if channels == 1 else "RGB"
+    return {1: "L", 4: "RGBA"}.get(channels, "RGB")
 
 
 def crop_and_resize(
@@ -154,7 +158,8 @@ def crop_and_resize(
     box: tuple[float, float, float, float] | None = None,
 ) -> np.ndarray:
     """Crop the centre square, or the part `box` of it (left, top, right, bottom as fractions of its side), and resize
-    that to `size` px (Lanczos). With `channels`, convert grey to RGB or RGB to grey first.
+    that to `size` px (Lanczos), with premultiplied alpha. With `channels`, convert to grey (1), RGB (3) or RGBA (4)
+    first; RGBA is converted to the others over white.
 
     uint8 (H, W, C) to uint8 (size, size, channels). With `size` None, returns the array itself.
     """
@@ -182,6 +187,9 @@ def load_resized(
 
 
 def to_image(array: np.ndarray, channels: int) -> Image.Image:
-    """Convert uint8 (H, W, 1 or 3) to a Pillow image, in grey if `channels` is 1, otherwise in RGB."""
+    """Convert uint8 (H, W, 1, 3 or 4) to a Pillow image in grey (`channels` is 1), RGB (3) or RGBA (4). RGBA is
+    converted to the others over white."""
     image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
-    return image if array.shape[2] == channels else image.convert(_mode(channels))
+    if array.shape[2] == channels:
+        return image
+    return (image if channels == 4 else over_white(image)).convert(_mode(channels))

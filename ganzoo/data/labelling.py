@@ -70,7 +70,7 @@ class LabelledImages(Dataset):
     def __init__(self, images: Dataset, labelled_by: str, labels: Labels) -> None:
         self.images, self.labelled_by, self._chosen = images, labelled_by, labels
         self.format, self.notes, self.ignored_files = images.format, images.notes, images.ignored_files
-        self.path = getattr(images, "path", None)
+        self.has_alpha, self.path = images.has_alpha, getattr(images, "path", None)
         self.info = replace(images.info, domains=labels.domains, attributes=labels.attribute_names)
         self._labels = np.zeros(len(images), np.int64) if labels.labels is None else labels.labels
 
@@ -103,6 +103,9 @@ class LabelledImages(Dataset):
             return None  # such as the images of a test whose labels are secret
         found = _find_labels(images, columns, self.labelled_by, names, self._chosen)
         return LabelledImages(images, self.labelled_by, found)
+
+    def with_alpha(self) -> Dataset:
+        return self.with_images(self.images.with_alpha())
 
     def at_size(self, size: int) -> Dataset:
         return self.with_images(self.images.at_size(size))

@@ -25,7 +25,7 @@ COMMIT_EVERY = 500  # images per transaction
 
 
 def png(image: np.ndarray) -> bytes:
-    """Encode a uint8 image (H, W, 1 or 3) as a PNG file, lossless."""
+    """Encode a uint8 image (H, W, 1, 3 or 4) as a PNG file, lossless."""
     buffer = io.BytesIO()
     Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "png", compress_level=PNG_LEVEL)
     return buffer.getvalue()
@@ -104,8 +104,9 @@ def write_failure(error: Exception) -> str:
 def write_lmdb(path: Path, images: Iterable[bytes], size: int, metadata: dict[str, Any]) -> None:
     """Write image files of one size in the reference layout, with `metadata` (JSON types) under ganzoo's own key.
 
-    `metadata` may contain 'domains' (names) with 'labels' (one index per image), and 'flip'. An existing `path` is left
-    unchanged. DataError if the LMDB can't be written. If `images` raises an exception, nothing is left behind.
+    `metadata` may contain 'domains' (names) with 'labels' (one index per image), 'flip', and 'channels': 4 for images
+    with transparency. An existing `path` is left unchanged. DataError if the LMDB can't be written. If `images` raises
+    an exception, nothing is left behind.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,9 @@ TRAINING_WORDS = ("train", "training", "")
 VALIDATION_WORDS = (*VALIDATION, "testing")
 SPLIT_WORDS = {*TRAINING_WORDS, *VALIDATION_WORDS} - {""}
 ANNOTATION_KINDS = "biufU"  # of dtypes
-EXPECTED = "Images are an array of uint8 (0 to 255), of shape (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3."
+EXPECTED = (
+    "Images are an array of uint8 (0 to 255), of shape (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1, 3 or 4."
+)
 IMAGE_NAMES = ("images", "image", "x", "imgs", "data", "arr0", "")
 LABEL_NAMES = ("labels", "label", "y", "targets", "target", "classes", "arr1")
 
@@ -193,14 +195,17 @@ def _read_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]
 
 
 def _as_images(array: np.ndarray) -> np.ndarray | None:
-    """Return an array as images uint8 (N, H, W, 1 or 3); None if it has another type or shape."""
+    """Return an array as images uint8 (N, H, W, 1, 3 or 4); None if it has another type or shape."""
     if array.dtype != np.uint8 or array.ndim not in (3, 4):
         return None
     if array.ndim == 3:
         return array[..., None]
-    if array.shape[3] in (1, 3):
-        return array
-    return array.transpose(0, 2, 3, 1) if array.shape[1] in (1, 3) else None
+    for channels in ((1, 3), (4,)):
+        if array.shape[3] in channels:
+            return array
+        if array.shape[1] in channels:
+            return array.transpose(0, 2, 3, 1)
+    return None
 
 
 def _describe(array: np.ndarray) -> str:

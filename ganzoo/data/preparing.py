@@ -112,8 +112,9 @@ def prepare(
 
     Each size is scaled (Lanczos) from the original, unless the source stores the image at that size. Images are made
     square by `fit` (see `DataInfo`; None: as the data set says), and saved as JPEG of quality 100, or as PNG if
-    `lossless`. `flip` says whether training may mirror the images (None: as the data set says). `domains=False` omits
-    the labels. Annotations and attributes are stored too. Unreadable images are skipped and listed in the result.
+    `lossless` or with transparency. `flip` says whether training may mirror the images (None: as the data set says).
+    `domains=False` omits the labels. Annotations and attributes are stored too. Unreadable images are skipped and
+    listed in the result.
 
     If the data set has validation images, they are written first, to NAME-val.lmdb beside NAME.lmdb, so that both are
     complete once NAME.lmdb exists.
@@ -125,6 +126,7 @@ def prepare(
         dataset = with_labels(dataset, NO_LABELS)  # so that the validation folders may have any names
     if fit is not None:
         dataset = with_fit(dataset, fit)
+    lossless = lossless or dataset.info.channels == 4
     validation = dataset.validation()
     validation_lmdb = validation_path(path)
     check_absent(path)
@@ -226,6 +228,8 @@ class _Description:
         self.plan.update(fit)
         self._fixed_metadata = {"source": info.name, "sizes": list(sizes), "lossless": lossless, **fit}
         self._fixed_metadata["flip"] = info.flip if flip is None else flip
+        if info.channels == 4:
+            self._fixed_metadata["channels"] = 4
         self._fixed_metadata["plan"] = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
         if domains and info.domains:
             self._fixed_metadata["domains"] = list(info.domains)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ganzoo.data.abstract_storage import Storage
 from ganzoo.data.array_images import ArrayImages
+from ganzoo.data.colours import is_opaque
 from ganzoo.data.folder_storage import FolderStorage, is_archive
 from ganzoo.data.headers import list_supported_formats
 from ganzoo.data.idx_files import find_idx, is_idx, open_idx
@@ -42,13 +43,13 @@ class StoredImages(Dataset):
         """`flip`: whether images may be mirrored (None: as the storage's metadata says, otherwise no)."""
         self.path, self.storage = path, storage
         first = self._first_readable()
-        channels, sides = self._sample_headers(first)
+        channels, sides, self.has_alpha = self._sample_headers(first)
         self._describe_storage()
         self.info = DataInfo(
             name=name,
             count=len(storage.keys),
             size=sorted(sides)[len(sides) // 2],
-            channels=channels,
+            channels=4 if storage.metadata.get("channels") == 4 else channels,
             domains=storage.domains,
             attributes=storage.attribute_names,
             flip=storage.metadata.get("flip") is True if flip is None else flip,
@@ -76,18 +77,20 @@ class StoredImages(Dataset):
                 failure = failure or error
         raise DataError(f"{self.path}: none of its {format_count(count, 'image')} can be read. {failure}")
 
-    def _sample_headers(self, first: Any) -> tuple[int, list[int]]:
-        """Return the channels of the set (1 if `first` and all images of a sample are grey) and the sample's shorter
-        sides. The first image alone is not enough: it may be the only grey or the only small one."""
-        channels, sides = channels_of(first), []
+    def _sample_headers(self, first: Any) -> tuple[int, list[int], bool]:
+        """Return the channels of the set (1 if `first` and all images of a sample are grey), the sample's shorter
+        sides, and whether any of them has transparency. The first image alone is not enough: it may be the only grey or
+        the only small one."""
+        channels, sides, opaque = channels_of(first), [], is_opaque(first)
         for index in range(0, len(self.storage.keys), max(1, len(self.storage.keys) // HEADER_SAMPLE)):
             try:
                 image = peek(self._read(index), self.describe(index))
             except DataError:
                 continue  # reported when the image is loaded
             channels = max(channels, channels_of(image))
+            opaque = opaque and is_opaque(image)
             sides.append(min(image.size))
-        return channels, sides or [min(first.size)]
+        return channels, sides or [min(first.size)], not opaque
 
     def _read(self, index: int) -> bytes:
         try:
@@ -129,6 +132,13 @@ class StoredImages(Dataset):
                 "with a folder for each domain, or an LMDB that `ganzoo data prepare` made from one."
             )
         return names
+
+    def with_alpha(self) -> Dataset:
+        if not self.has_alpha:
+            return super().with_alpha()
+        other = copy.copy(self)
+        other.info = replace(self.info, channels=4)
+        return other
 
     def unlabelled(self) -> StoredImages:
         """Return the same images without domains and attributes."""

@@ -27,12 +27,12 @@ class DataInfo:
     """Facts about a data set.
 
     `count` is the number of images (0: unknown, as for an imported checkpoint). `size` is the shorter side of the
-    images in px, or its median over a sample if they differ. `channels` is 1 (all images are grey) or 3 (RGB).
-    `domains` names the labels (empty: no labels). `flip` says whether a mirrored image is still valid, with the same
-    label and attributes (not so for letters and digits). `attributes` names the numbers that describe each image
-    (empty: none), such as ("smiling", "age"); see `Dataset.attributes`. A data set may have both domains and
-    attributes. `fit` says how an image becomes square: "crop" takes its centre square, "pad" the whole image, centred
-    on white, and "stretch" the whole image, distorted.
+    images in px, or its median over a sample if they differ. `channels` is 1 (all images are grey), 3 (RGB) or 4 (RGBA,
+    with straight alpha). `domains` names the labels (empty: no labels). `flip` says whether a mirrored image is still
+    valid, with the same label and attributes (not so for letters and digits). `attributes` names the numbers that
+    describe each image (empty: none), such as ("smiling", "age"); see `Dataset.attributes`. A data set may have both
+    domains and attributes. `fit` says how an image becomes square: "crop" takes its centre square, "pad" the whole
+    image, centred on white (in RGBA on transparency), and "stretch" the whole image, distorted.
     """
 
     name: str
@@ -90,6 +90,7 @@ class Dataset(ABC):
     labelled_by: str = ""  # the annotation that gives its labels or attributes, or several, separated by commas
     notes: Sequence[str] = ()  # remarks for the user on how its folders are read, one line each
     ignored_files: str | None = None  # number and kinds of other files, which are ignored
+    has_alpha: bool = False  # whether images have transparency, which `with_alpha` keeps
     _labels_cache: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -97,7 +98,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
-        """Return the image as uint8 (H, W, C) with C = 1 or 3, and its label (0 if there are no domains).
+        """Return the image as uint8 (H, W, C), C = `info.channels` or 1, and its label (0 if there are no domains).
 
         With `size`, the image is its centre square, resized to `size` px as by `ganzoo.crop_and_resize`. If the user
         chooses another `DataInfo.fit`, `size` is None, and the result is made square later.
@@ -151,6 +152,13 @@ class Dataset(ABC):
         """Return the images reserved for validation, if any. Their size, channels, domains and attributes (in the same
         order) are those of the training images, but a domain may be empty. DataError if they don't match."""
         return None
+
+    def with_alpha(self) -> Dataset:
+        """Return the same images as RGBA, with `info.channels` 4, and so the validation images. OptionError if they
+        have no transparency. Override it, and set `has_alpha`, if `load` draws transparent parts over white."""
+        if self.info.channels == 4:
+            return self
+        raise OptionError(f"--alpha: the images of {self.info.name} have no transparency. Omit it.")
 
     def at_size(self, size: int) -> Dataset:
         """Return the same images, in the same order and with the same labels and attributes, at the smallest stored

@@ -35,6 +35,8 @@ class Batch:
     noise. If the model draws references, `references` holds two Vars of N other images each. The n-th images of both
     belong to the same domain, whose label is the n-th of `targets` (N,).
 
+    RGBA images (C = 4) have premultiplied colours: a transparent pixel is -1 in every channel.
+
     If the loader draws from each domain (`LoaderConfig.per_domain` or `paired`), `domains` holds a Var of N images of
     each, in the order of `DataInfo.domains`: `horses, zebras = batch.domains`. `images` are those of the first domain.
 

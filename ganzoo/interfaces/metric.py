@@ -29,7 +29,7 @@ class Features(Protocol):
 
 class Evaluation(Protocol):
     """Input of a metric: the sources of the generated and of the real images, each with `name` and `count`, and a
-    `seed` for the metric's random numbers."""
+    `seed` for the metric's random numbers. RGBA images are drawn over white, so C is 1 or 3."""
 
     generated: Any
     real: Any

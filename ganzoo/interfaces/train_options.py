@@ -37,6 +37,11 @@ class TrainOptions(Options):
         choices=FITS,
         group="Training",
     )
+    alpha: bool = option(
+        False,
+        "keep transparency: train on RGBA images, and generate them; without it, transparency is drawn over white",
+        group="Training",
+    )
     augment: str = option(
         "none",
         "augmentation of what the discriminator sees, against overfitting to small data sets: diffaugment (Zhao et al. "
@@ -159,7 +164,7 @@ OTHER_NAMES = {
     "code_size": "--latent",
     "nz": "--latent",
     "z_dim": "--latent",
-    "channels": "Omit it: the data determines whether images are grey or RGB.",
+    "channels": "Omit it: the data determines whether images are grey or RGB; --alpha is for RGBA.",
     "augpipe": "Omit it: --augment ada has pixel blitting, geometry and colour.",
     "p": "--augment-p",
     "target": "--ada-target",

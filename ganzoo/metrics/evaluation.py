@@ -10,13 +10,14 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from ganzoo.backend.pixels import to_uint8
+from ganzoo.data.alpha import over_white
 from ganzoo.errors import DataError
 from ganzoo.metrics import feature_cache
 from ganzoo.metrics.feature_cache import Features
 from ganzoo.metrics.features import FeatureExtractor
 from ganzoo.metrics.perceptual import Perceptual
 from ganzoo.metrics.sources import DatasetSource, Source, TranslationSource
-from ganzoo.sampling import sampler
 
 T = TypeVar("T")
 ESTIMATE_AFTER = 2.0  # seconds: delay before an estimate is made
@@ -24,8 +25,8 @@ REPORT_ABOVE = 10.0  # seconds: shortest estimate that is reported
 
 
 class Evaluation:
-    """Generated and real images. Features and diversity are computed once for all metrics, in a single pass over the
-    generated images.
+    """Generated and real images, RGBA over white. Features and diversity are computed once for all metrics, in a single
+    pass over the generated images.
 
     `features` and `perceptual` are None if no metric needs them. `seed` is for the metrics' random numbers.
     """
@@ -42,7 +43,7 @@ class Evaluation:
         log: Callable[[str], None] = lambda line: None,
     ) -> None:
         """If `diversity` is true, the property `diversity` is computed while images are generated. `on_images` receives
-        every generated batch, and `log` an estimate of the remaining time if that is long."""
+        every generated batch, also RGBA, and `log` an estimate of the remaining time if that is long."""
         self.generated, self.real, self.seed = generated, real, seed
         self.extractor, self._perceptual, self._with_diversity = features, perceptual, diversity
         self._on_images, self._log = on_images, log
@@ -61,12 +62,12 @@ class Evaluation:
 
     def generated_images(self) -> Iterator[np.ndarray]:
         """Yield batches of generated images, uint8 (N, H, W, C), generated anew on each call."""
-        yield from self._with_progress(self.generated.batches(), "generating", self.generated.count)
+        yield from map(over_white, self._with_progress(self.generated.batches(), "generating", self.generated.count))
 
     def real_images(self) -> Iterator[np.ndarray]:
         """Yield batches of real images, uint8 (N, H, W, C)."""
         self._used_real = True
-        yield from self._with_progress(self.real.batches(), "real images", self.real.count)
+        yield from map(over_white, self._with_progress(self.real.batches(), "real images", self.real.count))
 
     @property
     def generated_features(self) -> Features:
@@ -104,12 +105,12 @@ class Evaluation:
             assert isinstance(self.generated, TranslationSource)
             for group in self.generated.groups():
                 distances.append(self.perceptual.pairwise_distance(group))
-                yield sampler.to_uint8(group.reshape(-1, *group.shape[2:]))
+                yield to_uint8(group.reshape(-1, *group.shape[2:]))
 
         def recorded() -> Iterator[np.ndarray]:
             for batch in self._with_progress(images(), "generating", self.generated.count):
                 self._on_images(batch)
-                yield batch
+                yield over_white(batch)
 
         if self.extractor is not None:
             rows = _rows(self.extractor.stream(recorded()), self.generated.name)

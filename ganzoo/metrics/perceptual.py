@@ -18,7 +18,8 @@ EPS = 1e-10
 
 
 class Perceptual:
-    """Computes perceptual distances between images float32 (N, 1 or 3, H, H) in [-1, 1], NumPy arrays or Vars."""
+    """Computes perceptual distances between images float32 (N, 1, 3 or 4, H, H) in [-1, 1], NumPy arrays or Vars. RGBA
+    images, with premultiplied colours, are drawn over white."""
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
@@ -61,6 +62,9 @@ class Perceptual:
         run_pending()
         if x.shape[1] == 1:
             x = jt.concat([x, x, x], 1)
+        elif x.shape[1] == 4:
+            colours, alpha = x[:, :3], x[:, 3:]
+            x = jt.minimum(colours, alpha) - alpha + 1  # colours are at most alpha, as in the uint8 image
         multiple = self.network.size_multiple
         side = -(-max(x.shape[2], MIN_SIDE) // multiple) * multiple
         if side != x.shape[2]:

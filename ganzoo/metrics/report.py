@@ -27,6 +27,7 @@ def make_record(about: Mapping[str, Any], networks: Networks, results: Sequence[
                 name: networks.backbone_of(each) for each in networks.metrics for name in each.output_names()
             },
             "seed": seed,
+            **({"background": "white"} if about.get("channels") == 4 else {}),
             "ganzoo": __version__,
             "environment": backend.describe_environment(),
         },

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ganzoo.backend.pixels import to_uint8
 from ganzoo.data.images import crop_and_resize, load_resized
 from ganzoo.errors import DataError
 from ganzoo.interfaces.loss import one_hot
@@ -184,7 +185,7 @@ class TranslationSource(Source):
 
     def batches(self) -> Iterator[np.ndarray]:
         for group in self.groups():
-            yield sampler.to_uint8(group.reshape(-1, *group.shape[2:]))
+            yield to_uint8(group.reshape(-1, *group.shape[2:]))
 
     def groups(self) -> Iterator[np.ndarray]:
         """Yield the translations of N sources at a time, floats (K, N, C, H, W), not limited to [-1, 1]. K is

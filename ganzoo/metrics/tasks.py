@@ -89,6 +89,8 @@ def checkpoint_task(
     except (DataError, OptionError) as error:
         raise type(error)(f"{saved.path}: {error}") from error
     dataset = _open_real(data_name, saved.run.labels, registry, against is not None)
+    if data.channels == 4 and dataset.has_alpha:
+        dataset = dataset.with_alpha()
     option = f"--data {data_name}" if against is None else f"--against {against}"
     dataset = with_fit(dataset, data.fit, f"{option}, for a model trained with --fit {data.fit}")
     size = loading.trained_sizes(saved, registry)[-1]  # in px, the resolution that training had reached
@@ -132,7 +134,7 @@ def _open_real(name: str, labels: str | None, registry: Registry, against: bool)
     may lack them, and then have their default labels."""
     option = "--against" if against else "--data"
     try:
-        return open_data(name, registry, option, labels)
+        return open_data(name, registry, option, labels=labels)
     except OptionError:
         if not against or labels is None:
             raise
@@ -194,8 +196,8 @@ def describe_images(data: DataInfo) -> dict[str, Any]:
 
 def describe_subject(model: str, images: int, data: DataInfo) -> str:
     """Return a description of what is evaluated, for the user."""
-    kind = f"{data.size} px, {'grey' if data.channels == 1 else 'RGB'}{FIT_WORDS[data.fit]}"
-    return f"{model} at {images / 1000:g} kimg, {kind}"
+    colours = {1: "grey", 3: "RGB", 4: "RGBA over white"}[data.channels]
+    return f"{model} at {images / 1000:g} kimg, {data.size} px, {colours}{FIT_WORDS[data.fit]}"
 
 
 def measure(

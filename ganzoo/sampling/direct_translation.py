@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from ganzoo.backend import jittor, run_pending
+from ganzoo.backend.pixels import to_floats, to_uint8
 from ganzoo.interfaces.translator import DirectTranslator
 from ganzoo.sampling import sheets
-from ganzoo.sampling.sampler import to_uint8
-from ganzoo.sampling.translation import chunks, floats
+from ganzoo.sampling.translation import chunks
 
 
 def translate_directly(
@@ -23,7 +23,7 @@ def translate_directly(
     jt = jittor()
     for (chunk,) in chunks((image,) for image in images):
         with jt.no_grad():
-            translated = translator.translate(jt.array(floats(chunk)), direction).numpy()
+            translated = translator.translate(jt.array(to_floats(chunk)), direction).numpy()
         run_pending()
         yield from to_uint8(translated)
 
@@ -50,7 +50,7 @@ def direction_sheet(
         if not len(sources):
             continue
         with jt.no_grad():
-            forward = translator.translate(jt.array(floats(sources)), direction)
+            forward = translator.translate(jt.array(to_floats(sources)), direction)
             made = [to_uint8(forward.numpy())]
             if back in translator.directions:
                 made.append(to_uint8(translator.translate(forward, back).numpy()))

@@ -73,7 +73,7 @@ def walk_frames(
     points = ((code, (seed, index)) for index, point in enumerate(walk) for seed, code in zip(first_seeds, point))
     generated = sampler.stream(points)
     while frame := list(islice(generated, cells)):
-        yield sheets.grid(np.stack(frame), *grid)
+        yield sheets.grid(np.stack(frame), *grid, keep_alpha=True)
 
 
 def walk_grid(count: int) -> tuple[int, int]:

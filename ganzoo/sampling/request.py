@@ -200,7 +200,7 @@ def _kind_of(name: str) -> str:
 
 
 def _check_format(kind: str, format_: str | None, fps: int | None) -> None:
-    if kind != "interpolate" and format_ in ("gif", "webp", "mp4"):
+    if kind != "interpolate" and format_ in ("gif", "webp", "apng", "mp4"):
         raise OptionError(f"--format {format_}: for --interpolate only; still images are PNG.")
     if fps is not None and format_ == "png":
         raise OptionError(f"--fps {fps}: not for --format png; separate frames have no frame rate.")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.backend import jittor, run_pending
+from ganzoo.backend.pixels import to_uint8
 from ganzoo.sampling.latents import PATHS, lerp, loop
 
 MAX_CHUNK = 64  # images generated at once
@@ -109,10 +110,3 @@ def stream(generator: Any, z: np.ndarray, conditions: np.ndarray | None = None) 
     for start in range(0, len(codes), count):
         yield sampler.generate_batch(codes[start : start + count], ())
     run_pending()
-
-
-def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Convert floats (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C), clipping and rounding."""
-    scaled = np.rint((images + 1.0) * 127.5)
-    bounded = np.nan_to_num(np.clip(scaled, 0, 255))  # a diverged network may output NaN
-    return bounded.astype(np.uint8).transpose(0, 2, 3, 1)

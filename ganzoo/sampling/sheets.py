@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ganzoo.data.alpha import over_white
 from ganzoo.interfaces.dataset import DataInfo
 
 MIN_CELL = 64  # px; smaller images are enlarged in a grid, to be recognisable
@@ -28,12 +29,15 @@ def grid_shape(count: int) -> tuple[int, int]:
     return rows, -(-count // rows)
 
 
-def grid(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Arrange images uint8 (N, H, W, C) row by row in one uint8 picture. Cells without an image are white."""
+def grid(images: np.ndarray, rows: int, columns: int, keep_alpha: bool = False) -> np.ndarray:
+    """Arrange images uint8 (N, H, W, C) row by row in one uint8 picture. RGBA images are drawn over white, unless
+    `keep_alpha` is true. Cells without an image are white or, in an RGBA picture, transparent."""
+    images = images if keep_alpha else over_white(images)
     count, height, width, channels = images.shape
     factor = max(1, MIN_CELL // max(height, width))
     cell_h, cell_w = height * factor + MARGIN, width * factor + MARGIN
-    sheet = np.full((rows * cell_h + MARGIN, columns * cell_w + MARGIN, channels), 255, np.uint8)
+    background = 0 if channels == 4 else 255
+    sheet = np.full((rows * cell_h + MARGIN, columns * cell_w + MARGIN, channels), background, np.uint8)
     for index in range(min(count, rows * columns)):
         top, left = MARGIN + index // columns * cell_h, MARGIN + index % columns * cell_w
         enlarged = images[index].repeat(factor, 0).repeat(factor, 1)

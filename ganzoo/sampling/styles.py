@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from ganzoo.backend import jittor
+from ganzoo.backend.pixels import to_uint8
 from ganzoo.interfaces.noise import constant_noise
-from ganzoo.sampling.sampler import Key, Sampler, to_uint8
+from ganzoo.sampling.sampler import Key, Sampler
 
 MEAN_SEED, MEAN_BATCHES, MEAN_BATCH = 11, 10, 1024  # batches of latents for estimating the mean w
 NOISE_SEED = 13

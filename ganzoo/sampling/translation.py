@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from ganzoo.backend import jittor, run_pending
+from ganzoo.backend.pixels import to_floats, to_uint8
 from ganzoo.interfaces.translator import Translator
 from ganzoo.sampling import sheets
 from ganzoo.sampling.latents import PATHS, from_seeds, lerp, loop
-from ganzoo.sampling.sampler import MAX_CHUNK, MAX_PIXELS, to_uint8
+from ganzoo.sampling.sampler import MAX_CHUNK, MAX_PIXELS
 
 MEAN_SEED, MEAN_LATENTS = 17, 10_000  # seed and number of the latents that estimate a domain's mean style
 MAX_LATENTS = 1000  # mapped to styles at once
@@ -72,7 +73,7 @@ class TranslationSampler:
         styles = []
         with jt.no_grad():
             for chunk, numbers in chunks(zip(references, np.broadcast_to(domains, len(references)))):
-                styles.append(self.translator.style_of_images(jt.array(floats(chunk)), numbers).numpy())
+                styles.append(self.translator.style_of_images(jt.array(to_floats(chunk)), numbers).numpy())
                 run_pending()
         return np.concatenate(styles)
 
@@ -85,7 +86,7 @@ class TranslationSampler:
         """Return the translations float32 (N, C, H, W), not limited to [-1, 1], of N sources in one batch."""
         jt = jittor()
         with jt.no_grad():
-            translated: np.ndarray = self.translator.translate(jt.array(floats(sources)), jt.array(styles)).numpy()
+            translated: np.ndarray = self.translator.translate(jt.array(to_floats(sources)), jt.array(styles)).numpy()
         run_pending()
         return translated
 
@@ -97,7 +98,7 @@ class TranslationSampler:
         for chunk, new, own in chunks(zip(sources, styles, own_styles)):
             with jt.no_grad():
                 # Translate back before the conversion to uint8, which clips to [-1, 1].
-                forward = self.translator.translate(jt.array(floats(chunk)), jt.array(new))
+                forward = self.translator.translate(jt.array(to_floats(chunk)), jt.array(new))
                 backward = self.translator.translate(forward, jt.array(own))
                 translated.append(to_uint8(forward.numpy()))
                 restored.append(to_uint8(backward.numpy()))
@@ -111,11 +112,6 @@ def chunks(rows: Iterable[tuple[np.ndarray, ...]]) -> Iterator[list[np.ndarray]]
     for first in remaining:
         count = min(MAX_CHUNK, max(1, MAX_PIXELS // (first[0].shape[0] * first[0].shape[1])))
         yield [np.stack(column) for column in zip(first, *islice(remaining, count - 1))]
-
-
-def floats(pixels: np.ndarray) -> np.ndarray:
-    """Convert uint8 (N, H, W, C) to float32 (N, C, H, W) in [-1, 1]."""
-    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), dtype=np.float32) / 127.5 - 1.0
 
 
 def cycle_sheet(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from ganzoo.data.annotations import read_annotation
 from ganzoo.data.attributes import read_attributes
-from ganzoo.errors import DataError, PluginError
+from ganzoo.errors import DataError, OptionError, PluginError
 from ganzoo.interfaces.dataset import Dataset
 from ganzoo.testing.requirement import require
 
@@ -15,8 +17,16 @@ SAMPLE = 16  # images that are loaded
 
 def check_dataset(dataset: Dataset) -> None:
     """Check what ganzoo expects of a data set: some of its images, its labels, attributes and annotations, at each
-    stored size and of its validation images too. AssertionError if a check fails."""
+    stored size, with transparency if it has any, and of its validation images too. AssertionError if a check fails."""
     _check_images(dataset)
+    if dataset.has_alpha:
+        try:
+            kept = dataset.with_alpha()
+        except OptionError as error:
+            raise AssertionError(f"{dataset.info.name} has `has_alpha`, but `with_alpha` fails: {error}") from error
+        same = kept.info == dataclasses.replace(dataset.info, channels=4)
+        require(same, f"`with_alpha` must only set `info.channels` to 4, but it gives {kept.info}.")
+        _check_images(kept)
     labels, attributes = _check_descriptions(dataset)
     stored = dataset.at_size(max(1, dataset.info.size // 2))
     if stored is not dataset:

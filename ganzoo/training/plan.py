@@ -79,8 +79,8 @@ def make_plan(
     the run can't work. `data_path` overrides the name or path in `train_options.data`. With `dry_run`, no data set is
     prepared; if the run's data set is not ready, the plan uses its description."""
     path = path_of(data_path or train_options.data, registry)
-    opened = describe_data if dry_run else open_data
-    dataset = opened(data_path or train_options.data, registry, labels=train_options.labels)
+    open_ = describe_data if dry_run else open_data
+    dataset = open_(data_path or train_options.data, registry, labels=train_options.labels, alpha=train_options.alpha)
     if train_options.fit is not None:
         dataset = with_fit(dataset, train_options.fit)
     options = model.resolve_options(options, dataset.info)

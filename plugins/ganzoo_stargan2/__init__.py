@@ -80,7 +80,7 @@ class StarGAN2(Model):
                 "Give a folder with a subfolder of images for each."
             )
         if options.w_hpf and data.channels != 3:
-            raise OptionError("--w-hpf: landmarks are found in colour images only; train with --w-hpf 0.")
+            raise OptionError("--w-hpf: landmarks are found in RGB images only; train with --w-hpf 0.")
         if options.w_hpf and new:
             self._wing(options, " (the default for this data)" if options.w_hpf == _preset(data)["w_hpf"] else "")
         warnings = []

@@ -77,11 +77,11 @@ def test_each_image_can_be_saved_to_a_folder(tmp_path: Path) -> None:
 def test_another_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"sheet.pdf: give a folder, or a file that ends in .png, .webp"):
         two_classes().save(tmp_path / "sheet.pdf")
-    with pytest.raises(OptionError, match=r"walk.avi: give a file that ends in .gif, .webp, .mp4"):
+    with pytest.raises(OptionError, match=r"walk.avi: give a file that ends in .gif, .webp, .apng, .mp4"):
         Animation(PIXELS).save(tmp_path / "walk.avi")
 
 
-@pytest.mark.parametrize("name", ["walk.gif", "walk.webp"])
+@pytest.mark.parametrize("name", ["walk.gif", "walk.webp", "walk.apng"])
 def test_an_animation_can_be_saved(tmp_path: Path, name: str) -> None:
     Animation(PIXELS, fps=10).save(tmp_path / name)
     saved: Any = Image.open(tmp_path / name)

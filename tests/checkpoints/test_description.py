@@ -98,7 +98,7 @@ def test_names_in_a_checkpoint_cannot_control_the_terminal():
         *((name, value) for name in ("options", "train", "progress", "optimizer_steps") for value in (None, [], "x")),
         *(("data", value) for value in (None, {}, {**DATA, "more": 1}, {**DATA, "flip": 1})),
         *(("data", {**DATA, "size": size}) for size in (None, True, 0, -8, 8.0, "8", 10**9)),
-        *(("data", {**DATA, "channels": channels}) for channels in (0, 2, 4, "3")),
+        *(("data", {**DATA, "channels": channels}) for channels in (0, 2, 5, "3")),
         *(("data", {**DATA, "count": count}) for count in (-1, 1.5)),
         *(("data", {**DATA, "domains": names}) for names in (None, 3, "ab", [3], ["a"] * 1001)),
         *(("data", {**DATA, "fit": fit}) for fit in (None, 3, "squeeze", ["pad"])),

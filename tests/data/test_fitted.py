@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ganzoo.data.catalog import DescribedDataset
 from ganzoo.data.fitted import with_fit
@@ -137,3 +138,22 @@ def test_squares_of_another_fit_are_refused(tmp_path):
         with_fit(old, "pad")
     with pytest.raises(OptionError, match=r"^--against new: new was prepared with --fit pad, .* prepare --fit crop`"):
         with_fit(new, "crop", "--against new")
+
+
+def test_padding_is_transparent_if_transparency_is_kept(tmp_path: Path) -> None:
+    pixels = np.full((4, 8, 4), 255, np.uint8)
+    pixels[:, :4] = 10, 20, 30, 128
+    Image.fromarray(pixels).save(tmp_path / "1.png")
+    kept = with_fit(open_path(tmp_path).with_alpha(), "pad").load(0, 8)[0]
+    assert (kept[[0, 1, 6, 7]] == 0).all()
+    assert (kept[2:6] == pixels).all()
+    drawn = with_fit(open_path(tmp_path), "pad").load(0, 8)[0]
+    assert (drawn[[0, 1, 6, 7]] == 255).all()
+
+
+def test_transparency_of_any_data_set_can_be_kept(tmp_path: Path) -> None:
+    np.save(tmp_path / "set.npy", np.full((2, 4, 8, 4), (9, 9, 9, 0), np.uint8))
+    data = with_fit(open_path(tmp_path / "set.npy"), "stretch")
+    assert data.has_alpha
+    assert data.with_alpha().info.channels == 4
+    assert data.with_alpha().load(1, 4)[0][..., 3].max() == 0

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from ganzoo import DataError, Dataset, OptionError, open_path, with_fit, with_labels
 from ganzoo.data.labelling import describe_labels
@@ -230,3 +231,13 @@ def test_labels_and_fit_work_together_in_either_order(tmp_path: Path) -> None:
             assert both.labels().tolist() == with_labels(data, labels).labels().tolist()
             assert (both.load(1, 8)[0] == with_fit(data, "pad").load(1, 8)[0]).all()
             assert both.annotations() == data.annotations()
+
+
+def test_labels_and_transparency_work_together_in_either_order(tmp_path: Path) -> None:
+    files = {name: encoded(Image.new("RGBA", (8, 8), (index, 0, 0, 90))) for index, name in enumerate(FILES)}
+    rows = "".join(f"{name},{index % 2}\n" for index, name in enumerate(files))
+    data = open_path(write_folder(tmp_path / "set", {**files, "metadata.csv": f"file_name,x\n{rows}".encode()}))
+    for both in (with_labels(data, "x").with_alpha(), with_labels(data.with_alpha(), "x")):
+        assert (both.info.channels, both.info.domains) == (4, ("0", "1"))
+        assert both.labels().tolist() == with_labels(data, "x").labels().tolist()
+        assert both.load(0)[0].shape == (8, 8, 4)

@@ -59,6 +59,21 @@ def packages(workdir: Path) -> list[str]:
 # The command
 
 
+def test_transparency_is_kept_on_request(ganzoo: Run, workdir: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 4), np.uint8)
+    for vendor in ("google", "twitter"):
+        files = {f"package/img/{vendor}/64/{code}.png": encoded(Image.fromarray(pixels)) for code in CODES}
+        pack(workdir / f"{vendor}.tgz", files)
+    result = ganzoo("data", "prepare", "emoji", "--from", "google.tgz", "--from", "twitter.tgz", "--alpha")
+    assert result.exit_code == 0, result.output
+    data = Emoji().open()
+    validation = data.validation()
+    assert validation is not None
+    assert data.info.channels == validation.info.channels == 4
+    np.testing.assert_array_equal(data.load(3)[0], pixels)
+    np.testing.assert_array_equal(validation.load(0)[0], pixels)
+
+
 def test_the_data_set_is_prepared_from_archives(ganzoo: Run, packages: list[str], workdir: Path) -> None:
     result = ganzoo("data", "prepare", "emoji", *packages, "--lossless")
     assert result.exit_code == 0, result.output

@@ -61,7 +61,7 @@ def check(data: bytes) -> None:
         peek(file, "x.png")
     with ganzoo_errors_allowed():
         image = decode(file, "x.png")
-        for channels in {channels_of(image), 1, 3}:
+        for channels in {channels_of(image), 1, 3, 4}:
             try:
                 pixels = to_array(image, channels)
             except ValueError:  # allowed, because callers such as `StoredImages.load` handle it

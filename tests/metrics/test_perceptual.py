@@ -8,6 +8,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from ganzoo.backend.pixels import to_floats
+from ganzoo.data.alpha import over_white
 from ganzoo.metrics.backbones import PERCEPTUAL, Weights, choose
 from ganzoo.metrics.perceptual import Perceptual
 from tests.support.reference import random_weights, relative_error
@@ -81,3 +83,16 @@ def test_black_images_have_a_finite_distance(perceptual) -> None:
     black = np.full((1, 3, 64, 64), -1, np.float32)
     assert np.isfinite(perceptual.distances(black, images(8, 1, 3, 64, 64))).all()
     assert np.array_equal(perceptual.distances(black, black), np.zeros(1))
+
+
+def test_rgba_images_are_compared_over_white(perceptual) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (4, 64, 64, 4), np.uint8)
+    pixels[:2, :20, :, 3] = 0  # hidden colours don't count
+    one, other = to_floats(pixels[:2]), to_floats(pixels[2:])
+    drawn = [to_floats(over_white(each)) for each in (pixels[:2], pixels[2:])]
+    assert np.abs(perceptual.distances(one, other) / perceptual.distances(*drawn) - 1).max() < 0.01
+    found = perceptual.pairwise_distance(np.stack([one, other]))
+    assert np.abs(found / perceptual.distances(one, other) - 1).max() < 1e-5
+    beyond = one.copy()
+    beyond[:, :3] = np.where(one[:, 3:] == -1, 1, beyond[:, :3])  # colours above alpha, which an image can't have
+    assert np.array_equal(perceptual.distances(beyond, other), perceptual.distances(one, other))

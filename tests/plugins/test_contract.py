@@ -34,3 +34,16 @@ def test_every_bundled_model_is_tested_here() -> None:
     }
     (marker,) = test_a_bundled_model_does_what_ganzoo_expects.pytestmark  # type: ignore[attr-defined]
     assert {name for name, _ in marker.args[1]} == bundled
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("gan", {"size": 16, "latent": 8}),
+        ("lsgan", {"size": 16, "latent": 8}),
+        ("stargan2", {"channels_base": 512, "channels_max": 8, "hidden": 8, "style": 8}),
+        ("stylegan", STYLEGAN),
+    ],
+)
+def test_a_bundled_model_accepts_images_with_alpha(name: str, options: dict[str, Any]) -> None:
+    check_model(plugins.load().model(name), options, channels=(4,))

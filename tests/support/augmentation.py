@@ -12,26 +12,45 @@ MARGIN = 40  # px of reflected border, more than the tests' transformations reac
 
 
 def diffaugment(images: torch.Tensor, parameters: dict[str, np.ndarray]) -> torch.Tensor:
-    """Augment each image by itself: colour, then translation, then cutout (Zhao et al. 2020, section 4)."""
+    """Augment each image by itself: colour, then translation, then cutout (Zhao et al. 2020, section 4). The colours of
+    RGBA are divided by alpha first, and its mean is weighted by alpha."""
     augmented = []
     for index, image in enumerate(images):
         brightness, saturation, contrast, shift, corner = (
             parameters[name][index] for name in ("brightness", "saturation", "contrast", "shift", "cutout")
         )
+        image, alpha = straight(image)
         image = image + brightness
         grey = image.mean(0, keepdim=True)
         image = grey + saturation * (image - grey)
-        image = image.mean() + contrast * (image - image.mean())
+        mean = (grey * alpha).sum() / alpha.sum()
+        image = mean + contrast * (image - mean)
+        outside = 0.0
+        if images.shape[1] == 4:
+            image, outside = premultiplied(image, alpha), -1.0
         height, width = image.shape[1:]
-        padded = F.pad(image, (width, width, height, height))
+        padded = F.pad(image, (width, width, height, height), value=outside)
         down, right = (int(each) for each in shift)
         image = padded[:, height - down : 2 * height - down, width - right : 2 * width - right]
         mask = torch.ones(1, height, width, dtype=torch.float64)
         top, left = (int(each) for each in corner)
         hole_h, hole_w = (int(side / 2 + 0.5) for side in (height, width))
         mask[:, max(top, 0) : max(top + hole_h, 0), max(left, 0) : max(left + hole_w, 0)] = 0
-        augmented.append(image * mask)
+        augmented.append(outside + (image - outside) * mask)
     return torch.stack(augmented)
+
+
+def straight(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the straight colours of an image (..., C, H, W), in [-1, 1], and its alpha (..., 1, H, W) in [0, 1]."""
+    if image.shape[-3] != 4:
+        return image, torch.ones_like(image[..., :1, :, :])
+    colours, alpha = (image[..., :3, :, :] + 1) / 2, (image[..., 3:, :, :] + 1) / 2
+    return 2 * colours / alpha - 1, alpha
+
+
+def premultiplied(colours: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """Undo `straight`, for RGBA."""
+    return torch.cat([(colours + 1) * alpha - 1, 2 * alpha - 1], -3)
 
 
 def ada(images: torch.Tensor, geometry: np.ndarray, colour: np.ndarray) -> torch.Tensor:
@@ -62,7 +81,10 @@ def ada(images: torch.Tensor, geometry: np.ndarray, colour: np.ndarray) -> torch
     warped = F.grid_sample(doubled, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
     halved = F.conv2d(warped, torch.outer(taps, taps)[None, None] / 2, stride=2)
     halved = halved.reshape(count, channels, height, width)
-    rgb = halved.expand(-1, 3, -1, -1)
+    colours, alpha = straight(halved)
+    rgb = colours.expand(-1, 3, -1, -1)
     matrix = torch.from_numpy(colour)
     mapped = torch.einsum("nij,njhw->nihw", matrix[:, :, :3], rgb) + matrix[:, :, 3, None, None]
+    if channels == 4:
+        return premultiplied(mapped, alpha)
     return mapped if channels == 3 else mapped.mean(1, keepdim=True)

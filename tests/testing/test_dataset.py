@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ganzoo.data.storage import open_path
 from ganzoo.testing import check_dataset
+from tests.data.pictures import encoded, noise, write_folder
 from tests.support.shades import Shades
 
 
@@ -35,3 +37,15 @@ def test_a_faulty_data_set_is_caught(monkeypatch, method: str, result: Any, expe
     monkeypatch.setattr(dataset, method, lambda *arguments: result)
     with pytest.raises(AssertionError, match=expected):
         check_dataset(dataset)
+
+
+def test_transparency_is_checked_if_there_is_any(tmp_path, monkeypatch) -> None:
+    data = open_path(write_folder(tmp_path / "set", {"a.png": encoded(noise(8, 8, "LA"))}))
+    check_dataset(data)
+    monkeypatch.setattr(data, "with_alpha", lambda: data)
+    with pytest.raises(AssertionError, match=r"`with_alpha` must only set `info.channels` to 4"):
+        check_dataset(data)
+    shades = Shades()
+    shades.has_alpha = True
+    with pytest.raises(AssertionError, match="shades has `has_alpha`, but `with_alpha` fails"):
+        check_dataset(shades)

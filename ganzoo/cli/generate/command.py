@@ -12,7 +12,6 @@ import click
 from ganzoo.checkpoints.opening import open_checkpoint
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder, device_option, experiments_option
-from ganzoo.errors import UnsupportedByModelError
 from ganzoo.sampling.request import (
     GenerateRequest,
     TranslateRequest,
@@ -81,8 +80,9 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["png", "gif", "webp", "mp4"]),
-    help="Output format.  [default: png; gif with --interpolate]",
+    type=click.Choice(["png", "gif", "webp", "apng", "mp4"]),
+    help="Output format. Of RGBA images, mp4 shows transparency over white, and a gif has no half-transparent pixels.  "
+    "[default: png; gif with --interpolate]",
 )
 @click.option(
     "--psi",
@@ -161,15 +161,8 @@ def _images(saved: Any, plugins: Any, request: GenerateRequest, device: str) -> 
 
 
 def _translations(saved: Any, plugins: Any, request: TranslateRequest, device: str) -> Writer:
-    from ganzoo import backend
-    from ganzoo.checkpoints import loading
-    from ganzoo.cli.generate.translation import TranslationJob
+    from ganzoo.cli.generate.translation import write_translations
+    from ganzoo.sampling.translation_job import open_translation
 
-    model = saved.model(plugins)
-    if not model.is_conditional(saved.options(model)) or not saved.data.domains:  # known without building the model
-        raise UnsupportedByModelError(
-            f"--source: {model.name} generates images from latents; it can't translate images."
-        )
-    job = TranslationJob(request, saved.data)
-    backend.start(device)
-    return partial(job.write, loading.load_translator(saved, plugins), model.name)
+    job, translator = open_translation(saved, plugins, request, device)
+    return partial(write_translations, job, translator, saved.run.model)

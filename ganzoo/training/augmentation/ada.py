@@ -39,6 +39,8 @@ def draw(
     if channels == 1:  # a grey image is RGB with three equal channels, of which the mean remains
         colour = colour.mean(1, keepdims=True)
         colour = np.stack([colour[:, :, :3].sum(2), colour[:, :, 3]], 2)
+    if channels == 4:
+        colour = premultiplied(colour)
     return {
         "lookup": _lookup(geometry, (height, width)),
         "mix": colour[:, :, :-1],
@@ -106,6 +108,21 @@ def draw_colour(rng: np.random.Generator, count: int, p: float) -> np.ndarray:
     translation = np.tile(np.eye(4), (count, 1, 1))
     translation[:, :3, 3] = brightness[:, None]
     return _compose([translation, *steps])[:, :3]
+
+
+def premultiplied(colour: np.ndarray) -> np.ndarray:
+    """Return, for matrices (N, 3, 4) that map straight colours (R, G, B, 1) in [-1, 1], those (N, 4, 5) that map
+    premultiplied ones and alpha (R, G, B, A, 1), all in [-1, 1].
+
+    On a scale from 0 to 1, c -> M c + t becomes c a -> M (c a) + t a.
+    """
+    linear_part, offset = colour[:, :, :3], colour[:, :, 3]
+    row_sums = linear_part.sum(2)
+    shift = (offset + 1 - row_sums) / 2
+    result = np.zeros((len(colour), 4, 5))
+    result[:, :3, :3], result[:, :3, 3], result[:, :3, 4] = linear_part, shift, row_sums + shift - 1
+    result[:, 3, 3] = 1
+    return result
 
 
 def _compose(steps: list[np.ndarray]) -> np.ndarray:

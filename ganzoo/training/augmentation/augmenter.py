@@ -31,6 +31,7 @@ class Augmenter:
 
     def __init__(self, options: TrainOptions, data: DataInfo) -> None:
         self.kind = options.augment
+        self.channels = (1, 3, 4) if data.channels == 4 else (1, 3)  # which the images of discriminators may have
         self.mirror = data.flip if options.flip is None else options.flip
         adaptive = self.kind == "ada" and options.augment_p is None
         self.controller = Controller(options.ada_target) if adaptive else None
@@ -58,9 +59,10 @@ class Augmenter:
     def transform(self, images: Any, rng: np.random.Generator, count: int, rows: np.ndarray) -> Any:
         """Return the augmented images (N, C, H, W), which are the `rows` (N,) of `count` images drawn for."""
         shape = tuple(images.shape[1:])
-        if len(shape) != 3 or shape[0] not in (1, 3):
+        if len(shape) != 3 or shape[0] not in self.channels:
+            known = "1, 3 or 4" if 4 in self.channels else "1 or 3"
             raise PluginError(
-                f"--augment {self.kind} needs images (N, C, H, W) of 1 or 3 channels as a discriminator's first "
+                f"--augment {self.kind} needs images (N, C, H, W) of {known} channels as a discriminator's first "
                 f"argument, got {tuple(images.shape)}."
             )
         if self.kind == "diffaugment":

@@ -6,16 +6,18 @@ Zhao et al., Differentiable Augmentation for Data-Efficient GAN Training, 2020, 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ganzoo.backend import jittor
-from ganzoo.backend.arrays import pixel_mean
+from ganzoo.backend.arrays import constant, pixel_mean
+from ganzoo.backend.pixels import IS_ALPHA
 
 MAX_SHIFT = 1 / 8  # of the side
 CUTOUT = 1 / 2  # of the side
+EPS = 1e-6  # added to the mean of alpha, in [0, 2], which is 0 for an image that is entirely transparent
 
 
 def draw(rng: np.random.Generator, count: int, shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
@@ -42,16 +44,38 @@ def _hole(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def apply(images: Any, parameters: Mapping[str, np.ndarray]) -> Any:
-    """Return the augmented images (N, C, H, W). Pixels that are shifted in or cut out are 0, a medium grey."""
-    shifted = _translation()(parameters["shift"])(_colour(images, parameters))
-    return shifted * jittor().array(_mask(parameters["cutout"], tuple(images.shape))).stop_grad()
+    """Return the augmented images (N, C, H, W). Pixels that are shifted in or cut out are 0, a medium grey; in RGBA
+    images they are transparent."""
+    mask = jittor().array(_mask(parameters["cutout"], tuple(images.shape))).stop_grad()
+    translate = _translation()(parameters["shift"])
+    if images.shape[1] == 4:
+        return translate(_premultiplied_colour(images + 1, parameters)) * mask - 1
+    return translate(_colour(images, parameters)) * mask
+
+
+def _strengths(parameters: Mapping[str, np.ndarray]) -> Iterator[Any]:
+    for name in ("brightness", "saturation", "contrast"):
+        yield jittor().array(parameters[name].astype(np.float32).reshape(-1, 1, 1, 1)).stop_grad()
+
+
+def _premultiplied_colour(images: Any, parameters: Mapping[str, np.ndarray]) -> Any:
+    """Map the colours of RGBA images (N, 4, H, W) in [0, 2], premultiplied, as `_colour` maps straight colours.
+
+    For contrast, the mean of an image is weighted by alpha. If straight colours in [-1, 1] are mapped by c -> M c + t,
+    premultiplied ones in [0, 2] are mapped by c -> M c + u a, with u = (t + 1 - M 1) / 2.
+    """
+    brightness, saturation, contrast = _strengths(parameters)
+    select_alpha, select_colours = constant(IS_ALPHA), constant(1 - IS_ALPHA)
+    alpha = (images * select_alpha).sum([1], keepdims=True)
+    grey = (images * select_colours).sum([1], keepdims=True) / 3
+    mean = 2 * pixel_mean(grey) / (pixel_mean(alpha) + EPS) + brightness  # plus 1, of the bright image
+    shift = (contrast * brightness + (1 - contrast) * mean) / 2
+    colours = contrast * (grey + saturation * (images - grey)) + shift * alpha
+    return colours * select_colours + images * select_alpha
 
 
 def _colour(images: Any, parameters: Mapping[str, np.ndarray]) -> Any:
-    brightness, saturation, contrast = (
-        jittor().array(parameters[name].astype(np.float32).reshape(-1, 1, 1, 1)).stop_grad()
-        for name in ("brightness", "saturation", "contrast")
-    )
+    brightness, saturation, contrast = _strengths(parameters)
     bright = images + brightness
     # Saturation leaves a grey image unchanged.
     grey = bright if images.shape[1] == 1 else bright.mean([1], keepdims=True)

@@ -6,9 +6,9 @@ import numpy as np
 
 from ganzoo.backend import jittor
 from ganzoo.backend.arrays import from_images
+from ganzoo.backend.pixels import to_uint8
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.train_options import TrainOptions
-from ganzoo.sampling.sampler import to_uint8
 from ganzoo.training.augmentation.augmenter import Augmenter
 
 

@@ -14,10 +14,11 @@ import numpy as np
 
 from ganzoo.backend import jittor, run_pending
 from ganzoo.backend.arrays import from_images
+from ganzoo.backend.pixels import to_uint8
 from ganzoo.data.images import load_resized
 from ganzoo.data.order import indices_by_name
 from ganzoo.errors import DataError, PluginError
-from ganzoo.sampling import latents, sampler, sheets
+from ganzoo.sampling import latents, sheets
 from ganzoo.training.reporting.sheets import sheet_shape
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _pixels(row: Any) -> np.ndarray:
     if isinstance(row, np.ndarray) and row.dtype == np.uint8 and row.ndim == 4:
         return row
     if isinstance(row, jittor().Var) and row.ndim == 4:
-        return sampler.to_uint8(row.numpy())
+        return to_uint8(row.numpy())
     found = f"{type(row).__name__} of shape {tuple(row.shape)}" if hasattr(row, "shape") else repr(row)
     raise PluginError(f"a row of a sheet must be a Var (N, C, H, W) or an array uint8 (N, H, W, C), not {found}.")
 

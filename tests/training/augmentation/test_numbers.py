@@ -11,7 +11,7 @@ from ganzoo.training.augmentation import ada, diffaugment
 from tests.support import augmentation as exact
 
 COUNT = 6
-SHAPES = [(3, 8, 8), (1, 28, 28), (3, 15, 15), (3, 12, 20)]
+SHAPES = [(3, 8, 8), (1, 28, 28), (3, 15, 15), (3, 12, 20), (4, 8, 8)]
 
 
 def outputs(library, augment, images, weight):
@@ -62,3 +62,31 @@ def test_ada(jittor, shape):
         lambda images: exact.ada(images, geometry, colour),
         shape,
     )
+
+
+@pytest.mark.parametrize("name", ["ada", "diffaugment"])
+def test_transparent_images_stay_transparent(jittor, name):
+    shape, rng = (4, 8, 8), np.random.default_rng(3)
+    module, settings = (ada, (0.8, True)) if name == "ada" else (diffaugment, ())
+    parameters = module.draw(rng, COUNT, shape, *settings)
+    images = differentiable(jittor.array(np.full((COUNT, *shape), -1, np.float32)))
+    augmented = module.apply(images, parameters)
+    np.testing.assert_allclose(augmented.numpy(), -1, atol=1e-5)
+    assert np.isfinite(jittor.grad(augmented.sqr().sum(), images).numpy()).all()
+
+
+@pytest.mark.parametrize("name", ["ada", "diffaugment"])
+def test_colours_of_opaque_rgba_images_are_augmented_like_rgb(jittor, name):
+    module, settings = (ada, (0.8, True)) if name == "ada" else (diffaugment, ())
+    images = np.random.default_rng(4).uniform(-1, 1, (COUNT, 4, 8, 8)).astype(np.float32)
+    images[:, 3] = 1
+    rgba, rgb = (
+        module.apply(
+            jittor.array(images[:, :channels]),
+            module.draw(np.random.default_rng(5), COUNT, (channels, 8, 8), *settings),
+        ).numpy()
+        for channels in (4, 3)
+    )
+    outside = rgba[:, 3:] < 0  # shifted in or cut out by diffaugment
+    assert np.abs(np.where(outside, 0, rgba[:, :3] - rgb)).max() < 1e-5
+    assert (rgba[:, 3] == -1).any() == (name == "diffaugment")
