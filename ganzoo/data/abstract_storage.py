@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ganzoo.data.pyramid import choose_size
+from ganzoo.errors import DataError, format_count
 
 MAX_FILE_BYTES = 256 << 20  # bytes per file: an uncompressed RGB image of Pillow's MAX_IMAGE_PIXELS
 
@@ -80,3 +81,26 @@ def check_size(size: int, limit: int = MAX_FILE_BYTES) -> None:
     """Raise ValueError if a file has more than `limit` bytes."""
     if size > limit:
         raise ValueError(f"{size:,} bytes; the limit is {limit:,}")
+
+
+def match_validation(training: Storage, validation: Storage) -> None:
+    """Give validation images, which have a storage of their own, the domains of the training images, in their order.
+    DataError if they have other domains or attributes."""
+    if not training.domains:
+        validation.domains, validation.labels = (), None
+    if validation.domains != training.domains:
+        ours, theirs = (", ".join(names) or "none" for names in (training.domains, validation.domains))
+        if {*validation.domains} - {*training.domains} or validation.labels is None:
+            raise DataError(
+                f"{validation.path}: its domains ({theirs}) differ from those of {training.path.name} ({ours})."
+            )
+        new_labels = np.array([training.domains.index(name) for name in validation.domains])
+        validation.domains, validation.labels = training.domains, new_labels[validation.labels]
+    if training.attributes is None:
+        validation.attributes = None
+    elif validation.attributes is None or validation.attributes.shape[1] != training.attributes.shape[1]:
+        count = 0 if validation.attributes is None else validation.attributes.shape[1]
+        raise DataError(
+            f"{validation.path}: it has {format_count(count, 'attribute')}, but {training.path.name} has "
+            f"{training.attributes.shape[1]}."
+        )

@@ -30,6 +30,7 @@ class FileStorage(Storage):
     sizes (`pyramid`) or domains (`layout`)."""
 
     _name_folders: Sequence[str] = ()
+    _has_label_file = False
 
     def _interpret_folders(self, listing: Listing, size: int | None) -> None:
         if self._use_label_file(listing):
@@ -72,7 +73,9 @@ class FileStorage(Storage):
         if found is None:
             return False
         self.keys, self._validation_keys = listing.images, dict[str, list[str]]()
-        self.domains, self.labels, self.attributes = found
+        self.domains, self.labels, self.attributes = found.domains, found.labels, found.attributes
+        self.metadata = {"flip": found.flip}
+        self._has_label_file = True
         others = [each for each in listing.others if each != path]
         self.notes, self.ignored_files = [found.note()], describe_ignored(others)
         self.archives = [each for each in others if is_archive(each)]

@@ -10,9 +10,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import lmdb
-import numpy as np
 
-from ganzoo.data.abstract_storage import MAX_FILE_BYTES, Storage, check_size
+from ganzoo.data.abstract_storage import MAX_FILE_BYTES, Storage, check_size, match_validation
 from ganzoo.data.layout import domains_from_metadata, validation_path
 from ganzoo.data.lmdb_pages import check_pages
 from ganzoo.data.pyramid import SIZES, choose_size
@@ -104,15 +103,7 @@ class LmdbStorage(Storage):
         if not path.exists():
             return None
         other = LmdbStorage(path, self.size)
-        if not self.domains:
-            other.domains, other.labels = (), None
-        if other.domains != self.domains:
-            ours, theirs = (", ".join(names) or "none" for names in (self.domains, other.domains))
-            unknown = sorted({*other.domains} - {*self.domains})
-            if unknown or other.labels is None:
-                raise DataError(f"{path}: its domains ({theirs}) differ from those of {self.path.name} ({ours}).")
-            new_labels = np.array([self.domains.index(name) for name in other.domains])
-            other.domains, other.labels = self.domains, new_labels[other.labels]
+        match_validation(self, other)
         return other
 
     def __getstate__(self) -> dict[str, Any]:

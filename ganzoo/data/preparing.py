@@ -1,4 +1,5 @@
-"""Conversion of images of any size to an LMDB with each image at several sizes, for progressive training."""
+"""Conversion of images of any size to an LMDB with each image at several sizes, for progressive training, or to a zip
+archive or a Parquet file of one size, for other programs."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ import re
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,23 +20,27 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
+from ganzoo.data.file_builder import FileBuilder, build_file, check_one_size
 from ganzoo.data.images import crop_and_resize_image, to_image
 from ganzoo.data.layout import validation_path
 from ganzoo.data.lmdb_builder import LmdbBuilder, PreparedImage, build_lmdb, check_absent
 from ganzoo.data.lmdb_storage import LmdbStorage
 from ganzoo.data.lmdb_writer import PNG_LEVEL, stored_size
+from ganzoo.data.parquet_writer import ParquetBuilder, check_pyarrow
 from ganzoo.data.pyramid import SIZES
 from ganzoo.data.storage import StoredImages
 from ganzoo.data.workers import parallel_map
+from ganzoo.data.zip_writer import ZipBuilder
 from ganzoo.errors import DataError, OptionError, format_count, printable
-from ganzoo.files import format_bytes
-from ganzoo.interfaces.dataset import Dataset
+from ganzoo.files import atomic_path, format_bytes, output_folder
+from ganzoo.interfaces.dataset import DataInfo, Dataset
 
 JPEG_QUALITY = 100  # as in the reference implementation
 MIN_DEFAULT_SIZE = 8  # px; the smallest default size
 HEADER_SAMPLE = 2000  # images whose headers are read to choose the default sizes
 SPACE_SAMPLE = 32  # images prepared beforehand to estimate the disk space needed
 CHUNK_PIXELS = 2048  # px; a worker gets CHUNK_PIXELS // (largest size) images at a time, but between 1 and 16
+FILES: Mapping[str, type[FileBuilder]] = {".zip": ZipBuilder, ".parquet": ParquetBuilder}  # all others are LMDBs
 BAR = {"unit": "img", "leave": False, "disable": None, "delay": 1}  # options of tqdm
 
 Say = Callable[[str], None]
@@ -45,9 +50,9 @@ MapFunction = Callable[[Iterable[Sequence[int]]], Iterator[list[PreparedImage | 
 
 @dataclass
 class Summary:
-    """Result of `prepare`: an LMDB of `bytes` bytes at `path` with `count` images at `sizes` px, and in `bad` a message
-    for each unreadable image. `images_per_second` is the speed of this call only, which may have resumed another one.
-    `validation` is the summary of the validation images, if this call wrote them."""
+    """Result of `prepare`: an LMDB or file of `bytes` bytes at `path` with `count` images at `sizes` px, and in `bad` a
+    message for each unreadable image. `images_per_second` is the speed of this call only, which may have resumed
+    another one. `validation` is the summary of the validation images, if this call wrote them."""
 
     path: Path
     count: int
@@ -73,11 +78,13 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def suggest_sizes(dataset: Dataset) -> tuple[tuple[int, ...], str]:
-    """Return the default sizes for a data set, and a text that explains them."""
+def suggest_sizes(dataset: Dataset, path: Path) -> tuple[tuple[int, ...], str]:
+    """Return the default sizes for a data set that is stored at `path`, and a text that explains them."""
     sides = sorted(dataset.shorter_sides(HEADER_SAMPLE))
     middle = sides[len(sides) // 2]
     sizes = default_sizes(middle)
+    if path.suffix.lower() in FILES:
+        sizes = sizes[-1:]
     which = "its images" if len(dataset) <= HEADER_SAMPLE else f"a sample of {len(sides):,} of its images"
     share = "all" if sides[0] == middle else "half"
     reach = f" ({sides[0]} to {sides[-1]} px)" if sides[0] < sides[-1] else ""
@@ -101,23 +108,32 @@ def prepare(
     workers: int | None = None,
     say: Say = lambda line: None,
 ) -> Summary:
-    """Write every image of `dataset` at each of `sizes` (px, powers of two) into an LMDB at `path`.
+    """Write every image of `dataset` at each of `sizes` (px, powers of two) into an LMDB at `path`, or at one size into
+    a zip archive in the layout of StyleGAN3 (`path` ends in .zip) or a Parquet file for Hugging Face's `datasets`
+    (.parquet).
 
     Each size is scaled from the original, unless the source stores the image at that size. Images are scaled by their
-    shorter side (Lanczos), cropped to the centre square, and saved as JPEG of quality 100, or as PNG if `lossless`.
-    `flip` says whether training may mirror the images (None: as the data set says). `domains=False` omits the labels.
-    Attributes are not stored. Unreadable images are skipped and listed in the result.
+    shorter side (Lanczos), cropped to the centre square, and saved as JPEG of quality 100, or as PNG if `lossless`; in
+    a zip archive always as PNG. `flip` says whether training may mirror the images (None: as the data set says).
+    `domains=False` omits the labels. Attributes are stored only in a zip archive, and only without labels. Unreadable
+    images are skipped and listed in the result.
 
     If the data set has validation images, they are written first, to NAME-val.lmdb beside NAME.lmdb, so that both are
     complete once NAME.lmdb exists.
 
-    After an interruption or a crash, the same call resumes the work. DataError if `path` exists, the disk is too small,
-    most images are unreadable, or the LMDB can't be written.
+    After an interruption or a crash, the same call resumes an LMDB; of other files, nothing is left behind. DataError
+    if `path` exists, the disk is too small, most images are unreadable, or nothing can be written. OptionError if
+    several sizes are given for a file of one size.
     """
+    kind = FILES.get(path.suffix.lower())
+    if kind is not None:
+        check_one_size(path, sizes)
+    if kind is ParquetBuilder:
+        check_pyarrow(path)
+    lossless = lossless or kind is ZipBuilder
     if not domains and isinstance(dataset, StoredImages):
         dataset = dataset.unlabelled()  # so that the validation folders may have any names
-    if dataset.info.attributes:
-        say(f"the attributes ({', '.join(dataset.info.attributes)}) are not stored: an LMDB has only domains")
+    _explain_labels(dataset.info, kind, domains, say)
     validation = dataset.validation()
     validation_lmdb = validation_path(path)
     check_absent(path)
@@ -127,29 +143,85 @@ def prepare(
             f"{dataset.info.name} has none. Delete it first, or choose another name."
         )
 
-    def prepare_split(images: Dataset, to: Path) -> Summary:
-        description = _Description(images, tuple(sizes), lossless, flip, domains)
-        return _prepare(images, to, description, workers, say)
+    def describe(images: Dataset) -> _Description:
+        return _Description(images, tuple(sizes), lossless, flip, domains)
 
+    if kind is not None:
+        return _prepare_files(kind, path, dataset, validation, describe, workers, say)
     summary = None
     if validation is not None:
         say(f"writing validation images to {validation_lmdb}")
         try:
-            summary = prepare_split(validation, validation_lmdb)
+            summary = _prepare(validation, validation_lmdb, describe(validation), workers, say)
         except DataError:
-            if not _Description(validation, tuple(sizes), lossless, flip, domains).matches(validation_lmdb):
+            if not describe(validation).matches(validation_lmdb):
                 raise
             say(f"{validation_lmdb}: is already complete")
         say(f"writing training images to {path}")
-    return replace(prepare_split(dataset, path), validation=summary)
+    return replace(_prepare(dataset, path, describe(dataset), workers, say), validation=summary)
+
+
+def _explain_labels(info: DataInfo, kind: type[FileBuilder] | None, domains: bool, say: Say) -> None:
+    """Say how the labels change, and which are lost."""
+    labelled = domains and bool(info.domains)
+    if info.attributes and (labelled or kind is not ZipBuilder):
+        say(f"the attributes ({', '.join(info.attributes)}) are not stored: a label is one of the domains")
+    if labelled and kind is ZipBuilder:
+        say(f"domains become numbers: {', '.join(f'{number}={name}' for number, name in enumerate(info.domains))}")
 
 
 def _prepare(dataset: Dataset, path: Path, description: _Description, workers: int | None, say: Say) -> Summary:
     """Write one LMDB: the training or the validation images."""
-    sizes, plan = description.sizes, description.plan
-    preparer = ImagePreparer(dataset, sizes, description.lossless)
-    chunk = max(1, min(16, CHUNK_PIXELS // max(sizes)))
-    with build_lmdb(path, plan, say) as builder, _without_warnings():
+    with build_lmdb(path, description.plan, say) as builder:
+        speed = _fill(builder, dataset, path, description, workers, say)
+        builder.finish(description.metadata(builder.labels), description.names(builder.skipped))
+    size = sum(file.stat().st_size for file in path.iterdir())
+    return Summary(path, len(builder.labels), description.sizes, size, speed, builder.bad)
+
+
+def _prepare_files(
+    kind: type[FileBuilder],
+    path: Path,
+    dataset: Dataset,
+    validation: Dataset | None,
+    describe: Callable[[Dataset], _Description],
+    workers: int | None,
+    say: Say,
+) -> Summary:
+    """Write a zip archive or a Parquet file, and one for the validation images; they appear when both are complete."""
+
+    def write(images: Dataset, to: Path, temporary: Path) -> Summary:
+        description = describe(images)
+        with build_file(kind, to, temporary, images, description.fixed_metadata) as builder:
+            speed = _fill(builder, images, to, description, workers, say)
+        size = temporary.stat().st_size
+        return Summary(to, len(builder.labels), description.sizes, size, speed, builder.bad)
+
+    with ExitStack() as stack:
+        stack.enter_context(output_folder(path.parent, "--out"))
+        temporary = stack.enter_context(atomic_path(path))
+        summary = None
+        if validation is not None:
+            held_out = validation_path(path)
+            check_absent(held_out)
+            say(f"writing validation images to {held_out}")
+            summary = write(validation, held_out, stack.enter_context(atomic_path(held_out)))  # renamed before `path`
+            say(f"writing training images to {path}")
+        return replace(write(dataset, path, temporary), validation=summary)
+
+
+def _fill(
+    builder: LmdbBuilder | FileBuilder,
+    dataset: Dataset,
+    path: Path,
+    description: _Description,
+    workers: int | None,
+    say: Say,
+) -> float:
+    """Add all images that the builder lacks, and return how many it got per second."""
+    preparer = ImagePreparer(dataset, description.sizes, description.lossless)
+    chunk = max(1, min(16, CHUNK_PIXELS // max(description.sizes)))
+    with _without_warnings():
         done, start = builder.done, time.monotonic()  # done by an earlier call
         if done:
             say(f"resuming at image {done:,} of {len(dataset):,}")
@@ -157,24 +229,21 @@ def _prepare(dataset: Dataset, path: Path, description: _Description, workers: i
         if len(left) < 2:
             workers = 1
         with parallel_map(preparer, workers) as prepare_images:
-            _check_space(path, plan, done, prepare_images, say)
+            entry_size = stored_size if isinstance(builder, LmdbBuilder) else len
+            _check_space(path, description.plan, done, prepare_images, entry_size, say)
             with tqdm(total=len(dataset), initial=done, desc="preparing", **BAR) as bar:
                 for results in prepare_images(left):
                     builder.add(results)
                     bar.update(len(results))
                     if 2 * len(builder.bad) > len(dataset):
                         break
-        if 2 * len(builder.bad) > len(dataset):
-            builder.discard = True
-            raise _too_many_bad(dataset, builder)
-        seconds = time.monotonic() - start
-        builder.finish(description.metadata(builder.labels), description.names(builder.skipped))
-    size = sum(file.stat().st_size for file in path.iterdir())
-    speed = (len(dataset) - done) / max(seconds, 1e-9)
-    return Summary(path, len(builder.labels), sizes, size, speed, builder.bad)
+    if 2 * len(builder.bad) > len(dataset):
+        builder.discard = True
+        raise _too_many_bad(dataset, builder)
+    return (len(dataset) - done) / max(time.monotonic() - start, 1e-9)
 
 
-def _too_many_bad(dataset: Dataset, builder: LmdbBuilder) -> DataError:
+def _too_many_bad(dataset: Dataset, builder: LmdbBuilder | FileBuilder) -> DataError:
     images = f"its {format_count(len(dataset), 'image')}"
     bad = f"{len(builder.bad):,}"
     if len(builder.bad) == len(dataset):
@@ -199,15 +268,15 @@ class _Description:
         self.plan = {"sizes": list(sizes), "lossless": lossless, "channels": info.channels, "images": len(dataset)}
         self.plan["format"] = 2  # of the temporary entries
         self.plan["source"] = _fingerprint(dataset)
-        self._fixed_metadata = {"source": info.name, "sizes": list(sizes), "lossless": lossless}
-        self._fixed_metadata["flip"] = info.flip if flip is None else flip
-        self._fixed_metadata["plan"] = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
+        self.fixed_metadata = {"source": info.name, "sizes": list(sizes), "lossless": lossless}
+        self.fixed_metadata["flip"] = info.flip if flip is None else flip
+        self.fixed_metadata["plan"] = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
         if domains and info.domains:
-            self._fixed_metadata["domains"] = list(info.domains)
+            self.fixed_metadata["domains"] = list(info.domains)
 
     def metadata(self, labels: Sequence[int]) -> dict[str, Any]:
         """Return the metadata entry of an LMDB whose images have these labels."""
-        described = {**self._fixed_metadata, "count": len(labels)}
+        described = {**self.fixed_metadata, "count": len(labels)}
         return {**described, "labels": list(labels)} if "domains" in described else described
 
     def names(self, skipped: Collection[int]) -> list[str] | None:
@@ -227,7 +296,7 @@ class _Description:
             found = LmdbStorage(path).metadata if path.exists() else {}
         except DataError:
             return False
-        return {name: value for name, value in found.items() if name not in ("count", "labels")} == self._fixed_metadata
+        return {name: value for name, value in found.items() if name not in ("count", "labels")} == self.fixed_metadata
 
 
 class ImagePreparer:
@@ -288,13 +357,20 @@ def _chunks(indices: range, length: int) -> list[range]:
     return [indices[start : start + length] for start in range(0, len(indices), length)]
 
 
-def _check_space(path: Path, plan: dict[str, Any], done: int, prepare_images: MapFunction, say: Say) -> None:
+def _check_space(
+    path: Path,
+    plan: dict[str, Any],
+    done: int,
+    prepare_images: MapFunction,
+    entry_size: Callable[[bytes], int],
+    say: Say,
+) -> None:
     """Estimate the disk space needed from a sample of the images, and report it; DataError if too little is free."""
     count = plan["images"]
     sample = range(0, count, max(1, count // SPACE_SAMPLE))
     prepared = [results[0] for results in prepare_images([[index] for index in sample])]
     files = [data for result in prepared if not isinstance(result, str) for data in result[0]]
-    per_image, free = sum(map(stored_size, files)) / len(sample), shutil.disk_usage(path.parent).free
+    per_image, free = sum(map(entry_size, files)) / len(sample), shutil.disk_usage(path.parent).free
     where = f"{format_count(count, 'image')} at {format_sizes(plan['sizes'])}"
     say(f"about {format_bytes(per_image * count)} for {where}; {format_bytes(free)} free")
     need = per_image * (count - done)
