@@ -85,7 +85,8 @@ def suggest_sizes(dataset: Dataset, path: Path) -> tuple[tuple[int, ...], str]:
     sizes = default_sizes(middle)
     if path.suffix.lower() in FILES:
         sizes = sizes[-1:]
-    which = "its images" if len(dataset) <= HEADER_SAMPLE else f"a sample of {len(sides):,} of its images"
+    sampled = 1 < len(sides) < len(dataset)  # a data set of one size gives only one side
+    which = f"a sample of {len(sides):,} of its images" if sampled else "its images"
     share = "all" if sides[0] == middle else "half"
     reach = f" ({sides[0]} to {sides[-1]} px)" if sides[0] < sides[-1] else ""
     why = f"{share} of {which} are at least {middle} px on the shorter side{reach}"
