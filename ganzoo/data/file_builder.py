@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ganzoo.data.lmdb_builder import PreparedImage
-from ganzoo.errors import DataError, OptionError
+from ganzoo.errors import DataError
 from ganzoo.files import write_error
 from ganzoo.interfaces.dataset import Dataset
 
@@ -86,12 +86,3 @@ def _write_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{path}: can't be written ({write_error(error)}).") from error
-
-
-def check_one_size(path: Path, sizes: Sequence[int]) -> None:
-    """Raise OptionError if images of several sizes are to be written to a file that holds only one."""
-    if len(sizes) != 1:
-        given = ",".join(map(str, sizes))
-        raise OptionError(
-            f"--sizes {given}: a {path.suffix.lower()} file holds one size. Give one, as in --sizes {sizes[-1]}."
-        )

@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,27 +20,26 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from ganzoo.data.file_builder import FileBuilder, build_file, check_one_size
+from ganzoo.data.file_builder import FileBuilder, build_file
+from ganzoo.data.file_formats import check_file_format, explain_labels, file_format
 from ganzoo.data.images import crop_and_resize_image, to_image
 from ganzoo.data.layout import validation_path
 from ganzoo.data.lmdb_builder import LmdbBuilder, PreparedImage, build_lmdb, check_absent
 from ganzoo.data.lmdb_storage import LmdbStorage
 from ganzoo.data.lmdb_writer import PNG_LEVEL, stored_size
-from ganzoo.data.parquet_writer import ParquetBuilder, check_pyarrow
 from ganzoo.data.pyramid import SIZES
 from ganzoo.data.storage import StoredImages
 from ganzoo.data.workers import parallel_map
 from ganzoo.data.zip_writer import ZipBuilder
 from ganzoo.errors import DataError, OptionError, format_count, printable
 from ganzoo.files import atomic_path, format_bytes, output_folder
-from ganzoo.interfaces.dataset import DataInfo, Dataset
+from ganzoo.interfaces.dataset import Dataset
 
 JPEG_QUALITY = 100  # as in the reference implementation
 MIN_DEFAULT_SIZE = 8  # px; the smallest default size
 HEADER_SAMPLE = 2000  # images whose headers are read to choose the default sizes
 SPACE_SAMPLE = 32  # images prepared beforehand to estimate the disk space needed
 CHUNK_PIXELS = 2048  # px; a worker gets CHUNK_PIXELS // (largest size) images at a time, but between 1 and 16
-FILES: Mapping[str, type[FileBuilder]] = {".zip": ZipBuilder, ".parquet": ParquetBuilder}  # all others are LMDBs
 BAR = {"unit": "img", "leave": False, "disable": None, "delay": 1}  # options of tqdm
 
 Say = Callable[[str], None]
@@ -83,7 +82,7 @@ def suggest_sizes(dataset: Dataset, path: Path) -> tuple[tuple[int, ...], str]:
     sides = sorted(dataset.shorter_sides(HEADER_SAMPLE))
     middle = sides[len(sides) // 2]
     sizes = default_sizes(middle)
-    if path.suffix.lower() in FILES:
+    if file_format(path) is not None:
         sizes = sizes[-1:]
     sampled = 1 < len(sides) < len(dataset)  # a data set of one size gives only one side
     which = f"a sample of {len(sides):,} of its images" if sampled else "its images"
@@ -126,15 +125,13 @@ def prepare(
     if `path` exists, the disk is too small, most images are unreadable, or nothing can be written. OptionError if
     several sizes are given for a file of one size.
     """
-    kind = FILES.get(path.suffix.lower())
+    kind = file_format(path)
     if kind is not None:
-        check_one_size(path, sizes)
-    if kind is ParquetBuilder:
-        check_pyarrow(path)
+        check_file_format(path, sizes)
     lossless = lossless or kind is ZipBuilder
     if not domains and isinstance(dataset, StoredImages):
         dataset = dataset.unlabelled()  # so that the validation folders may have any names
-    _explain_labels(dataset.info, kind, domains, say)
+    explain_labels(dataset.info, path, domains, say)
     validation = dataset.validation()
     validation_lmdb = validation_path(path)
     check_absent(path)
@@ -160,15 +157,6 @@ def prepare(
             say(f"{validation_lmdb}: is already complete")
         say(f"writing training images to {path}")
     return replace(_prepare(dataset, path, describe(dataset), workers, say), validation=summary)
-
-
-def _explain_labels(info: DataInfo, kind: type[FileBuilder] | None, domains: bool, say: Say) -> None:
-    """Say how the labels change, and which are lost."""
-    labelled = domains and bool(info.domains)
-    if info.attributes and (labelled or kind is not ZipBuilder):
-        say(f"the attributes ({', '.join(info.attributes)}) are not stored: a label is one of the domains")
-    if labelled and kind is ZipBuilder:
-        say(f"domains become numbers: {', '.join(f'{number}={name}' for number, name in enumerate(info.domains))}")
 
 
 def _prepare(dataset: Dataset, path: Path, description: _Description, workers: int | None, say: Say) -> Summary:
