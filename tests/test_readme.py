@@ -30,14 +30,15 @@ SHORTER = {
 
 @pytest.fixture
 def small_sets(workdir: Path) -> None:
-    """Make the data sets `symbols` and `styles` of few glyphs, because thousands take long to draw."""
-    from ganzoo_datasets import glyphs, styles, symbols
+    """Make small versions of `symbols`, `styles` and `avatars`, because the full ones take long to draw."""
+    from ganzoo_datasets import avatars, glyphs, styles, symbols
 
     from ganzoo import data_dir
 
     drawn = islice((glyph for glyph in glyphs.candidates() if glyphs.draw_mask(glyph) is not None), 40)
     symbols.build(data_dir() / "symbols.lmdb", glyphs=list(drawn), processes=1)
     styles.build(data_dir() / "styles.lmdb", codes=list(range(ord("A"), ord("U"))), processes=1)
+    avatars.build(data_dir() / "avatars.lmdb", people=20, validation_people=4, processes=1)
 
 
 def commands(page: Path) -> list[str]:

@@ -15,8 +15,9 @@ def ganzoo_datasets() -> Iterable[DataSource]:
     from ganzoo_datasets.celeba_hq import CelebAHQ
     from ganzoo_datasets.emoji import Emoji
     from ganzoo_datasets.ffhq import FFHQ
+    from ganzoo_datasets.fluent import Fluent
     from ganzoo_datasets.mnist import MNIST
     from ganzoo_datasets.styles import Styles
     from ganzoo_datasets.symbols import Symbols
 
-    return [AFHQ(), Avatars(), CelebA(), CelebAHQ(), Emoji(), FFHQ(), MNIST(), Styles(), Symbols()]
+    return [AFHQ(), Avatars(), CelebA(), CelebAHQ(), Emoji(), FFHQ(), Fluent(), MNIST(), Styles(), Symbols()]

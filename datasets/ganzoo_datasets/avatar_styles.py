@@ -132,7 +132,8 @@ def draw(style: str, person: Person, side: int) -> np.ndarray:
     options = STYLES[style](person)
     options |= {"seed": person.seed, "backgroundColor": BACKGROUND[person.background]}
     options.setdefault("glassesProbability", _percent(person.glasses))
-    drawn = svg_to_bytes(svg_string=Avatar(definition(style), options).to_string(), width=side, height=side)
+    svg = Avatar(definition(style), options).to_string()
+    drawn = svg_to_bytes(svg_string=svg, width=side, height=side, skip_system_fonts=True)  # no style has text
     return np.asarray(Image.open(io.BytesIO(drawn)).convert("RGB"))
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ganzoo import DataError, DataInfo, Dataset, DataSource, data_dir
+from ganzoo import DataError, DataInfo, Dataset
+from ganzoo_datasets.from_files import FromFilesSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,35 +31,20 @@ NEUTRAL_SIGN = {
 }
 
 
-class Emoji(DataSource):
+class Emoji(FromFilesSource):
     """Images from the npm packages emoji-datasource-VENDOR, which may not be distributed with ganzoo."""
 
     name = "emoji"
     summary = "emoji of several vendors as domains, 8 to 64 px, RGB; download them first (`--data emoji` explains how)"
 
-    @property
-    def path(self) -> Path:
-        """The LMDB that `ganzoo data prepare` writes."""
-        return data_dir() / f"{self.name}.lmdb"
-
-    def ready(self) -> bool:
-        return self.path.exists()
-
-    def open(self) -> Dataset:
-        from ganzoo import open_path
-
-        if not self.ready():
-            raise DataError(
-                "emoji: it is not on this machine, and its licences don't let ganzoo distribute it. Download the "
-                "images of two or more vendors,\n"
-                "    npm pack emoji-datasource-google\n"
-                "    npm pack emoji-datasource-twitter\n"
-                "(there are also -apple and -facebook, each under its own licence) and prepare the data set once:\n"
-                "    ganzoo data prepare emoji --from emoji-datasource-google-*.tgz "
-                "--from emoji-datasource-twitter-*.tgz\n"
-                "Then --data emoji works."
-            )
-        return open_path(self.path, self.name)
+    missing = (
+        "it is not on this machine, and its licences don't let ganzoo distribute it. Download the images of two or "
+        "more vendors,\n"
+        "    npm pack emoji-datasource-google\n"
+        "    npm pack emoji-datasource-twitter\n"
+        "(there are also -apple and -facebook, each under its own licence) and prepare the data set once:\n"
+        "    ganzoo data prepare emoji --from emoji-datasource-google-*.tgz --from emoji-datasource-twitter-*.tgz"
+    )
 
     def from_files(self, files: Sequence[Path]) -> Dataset:
         from ganzoo_datasets.emoji_files import collect

@@ -79,9 +79,9 @@ def check(ctx: click.Context, name_or_path: str, labels: str | None) -> None:
         raise DataError(f"{bad:,} of {format_count(count, 'image')} can't be read; they are listed above.")
 
 
-@data.command(short_help="Store all images of a data set, scaled, in one LMDB.")
+@data.command(short_help="Store all images of a data set, scaled, in one LMDB or file.")
 @click.argument("source")
-@click.option("--out", metavar="NAME", help="Name of the new data set for --data, or a path.")
+@click.option("--out", metavar="NAME", help="Name of the new data set for --data, or a path: x.lmdb, x.zip, x.parquet.")
 @click.option(
     "--from",
     "files",
@@ -93,7 +93,8 @@ def check(ctx: click.Context, name_or_path: str, labels: str | None) -> None:
 @click.option(
     "--sizes",
     metavar="PX",
-    help="Powers of two, e.g. 8-128, 64 or 8,32,128.  [default: from 8 to the size of most images]",
+    help="Powers of two, e.g. 8-128, 64 or 8,32,128.  [default: from 8 to the size of most images; .zip and .parquet: "
+    "only that size]",
 )
 @click.option("--lossless", is_flag=True, help="Store PNG instead of JPEG of quality 100.")
 @click.option(
@@ -124,10 +125,11 @@ def prepare(
     labels: str | None,
     workers: int | None,
 ) -> None:
-    """Store all images of SOURCE (a name, a folder or a file), scaled to several sizes, in one LMDB.
+    """Store all images of SOURCE (a name, a folder or a file), scaled to several sizes, in one LMDB; or at one size in
+    a .zip, as StyleGAN3 reads it, or a .parquet, as Hugging Face's `datasets` reads it.
 
     The validation images of SOURCE (in val/ next to train/) go into a second one, NAME-val.lmdb. Unreadable files are
-    left out, and listed at the end. To continue after an interruption, run the same command again.
+    left out, and listed at the end. To continue an LMDB after an interruption, run the same command again.
     """
     from ganzoo.data import preparing
     from ganzoo.data.labelling import with_labels
@@ -146,7 +148,7 @@ def prepare(
     if alpha:
         dataset = dataset.with_alpha()
     if chosen_sizes is None:
-        chosen_sizes, why = preparing.suggest_sizes(dataset)
+        chosen_sizes, why = preparing.suggest_sizes(dataset, path)
         click.echo(why)
     result = preparing.prepare(
         dataset,

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from ganzoo.data.pyramid import choose_size
+from ganzoo.errors import DataError
 
 MAX_FILE_BYTES = 256 << 20  # bytes per file: an uncompressed RGB image of Pillow's MAX_IMAGE_PIXELS
 
@@ -92,3 +93,31 @@ def check_size(size: int, limit: int = MAX_FILE_BYTES) -> None:
     """Raise ValueError if a file has more than `limit` bytes."""
     if size > limit:
         raise ValueError(f"{size:,} bytes; the limit is {limit:,}")
+
+
+def match_validation(training: Storage, validation: Storage) -> None:
+    """Give validation images, which have a storage of their own, the domains of the training images, in their order.
+    DataError if they have other domains or attributes, or were made square in another way."""
+    if not training.domains:
+        validation.domains, validation.labels = (), None
+    if not training.attribute_names:
+        validation.attribute_names, validation.attributes = (), None
+    if validation.attribute_names != training.attribute_names:
+        ours, theirs = (", ".join(each.attribute_names) or "none" for each in (training, validation))
+        raise DataError(
+            f"{validation.path}: its attributes ({theirs}) differ from those of {training.path.name} ({ours})."
+        )
+    if validation.domains != training.domains:
+        ours, theirs = (", ".join(names) or "none" for names in (training.domains, validation.domains))
+        if {*validation.domains} - {*training.domains} or validation.labels is None:
+            raise DataError(
+                f"{validation.path}: its domains ({theirs}) differ from those of {training.path.name} ({ours})."
+            )
+        new_labels = np.array([training.domains.index(name) for name in validation.domains])
+        validation.domains, validation.labels = training.domains, new_labels[validation.labels]
+    ours, theirs = (each.fit or "crop" for each in (training, validation))
+    if ours != theirs:
+        raise DataError(
+            f"{validation.path}: its images were prepared with --fit {theirs}, but those of {training.path.name} with "
+            f"--fit {ours}. Prepare both together."
+        )

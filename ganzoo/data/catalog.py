@@ -109,9 +109,10 @@ def prepared() -> dict[str, Path]:
 
 
 def destination(name_or_path: str, registry: Registry) -> Path:
-    """Return the path at which to store a prepared data set: the given path, or for a name an LMDB in the data
-    directory. OptionError for a name by which the set could not be opened later."""
-    if "/" in name_or_path or name_or_path.endswith(".lmdb"):
+    """Return the path at which to store a prepared data set: the given path (it contains a '/', or ends in .lmdb, .zip
+    or .parquet), or for a name an LMDB in the data directory. OptionError for a name by which the set could not be
+    opened later."""
+    if "/" in name_or_path or name_or_path.endswith((".lmdb", ".zip", ".parquet")):
         return Path(name_or_path).expanduser()
     if not re.fullmatch(r"\w[\w.-]*", name_or_path):
         raise OptionError(f"--out {name_or_path!r}: give a name of letters, digits, '.', '-' and '_', or a path.")

@@ -94,6 +94,7 @@ class FileStorage(Storage):
         self._file_labels = found
         if domains := find_domains(listing, self.keys, ""):
             self.domains, self.labels = tuple(map(printable, domains.names)), labels_of(self.keys, domains)
+        self.metadata, self.fit = {"flip": found.flip}, found.fit
         others = [each for each in listing.others if each != path]
         self.ignored_files = describe_ignored(others)
         self.archives = [each for each in others if is_archive(each)]
@@ -126,7 +127,7 @@ class FileStorage(Storage):
     def _use_file_labels(self, labels: str | None) -> None:
         """Use the labels of a file in place of the folders', if there is one, and `labels` is its name or None."""
         if self._file_labels is not None and labels in (None, FILE_LABELS):
-            self.domains, self.labels, self.attributes = self._file_labels
+            self.domains, self.labels, self.attributes = self._file_labels[:3]
             self.attribute_names = tuple(map(str, range(0 if self.attributes is None else self.attributes.shape[1])))
             self.labelled_by = FILE_LABELS if self.domains or self.attribute_names else ""
             self.labels_note = self._file_labels.note()

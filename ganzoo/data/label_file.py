@@ -3,7 +3,8 @@ StyleGAN3.
 
 The file contains {"labels": [["00000/img00000000.png", 6], ...]}: for each image, by its path, a class as a whole
 number or a list of numbers, its attributes. {"labels": null} means that there are none. Folders such as 00000 have no
-meaning.
+meaning. `ganzoo data prepare` adds an entry that NVIDIA's programs ignore, {"ganzoo": {"domains": ["cat", ...], "flip":
+false, "fit": "pad"}}, with the names of the classes, and `fit` unless it is crop.
 """
 
 from __future__ import annotations
@@ -18,22 +19,28 @@ import numpy as np
 
 from ganzoo.data.labels import domains_of, labels_of_values
 from ganzoo.errors import DataError, format_count, printable
+from ganzoo.interfaces.dataset import FITS
 
 LABEL_FILE = "dataset.json"
+OWN_ENTRY = "ganzoo"
 MAX_ATTRIBUTES = 1000
 
 
 class FileLabels(NamedTuple):
-    """What a label file says: a class for each image, or attributes float32 (N, A), or neither."""
+    """What a label file says: a class for each image, or attributes float32 (N, A), or neither; and whether images may
+    be mirrored."""
 
     domains: tuple[str, ...] = ()
     labels: np.ndarray | None = None
     attributes: np.ndarray | None = None
+    flip: bool = False
+    fit: str | None = None  # how ganzoo made the images square; None: another program wrote the file
 
     def values(self) -> list[Any] | None:
-        """Return the label of each image as the file has it, None if there are none."""
+        """Return the label of each image, as a number or by its name; None if there are none."""
         if self.labels is not None:
-            return [int(self.domains[label]) for label in self.labels]
+            numbers = all(name.isdecimal() and str(int(name)) == name for name in self.domains)
+            return [int(self.domains[label]) if numbers else self.domains[label] for label in self.labels]
         return None if self.attributes is None else self.attributes.tolist()
 
     def note(self) -> str:
@@ -61,24 +68,38 @@ def read_labels(content: bytes, images: Sequence[str], folder: str) -> FileLabel
         if not (isinstance(entries, dict) and "labels" in entries):
             return None
         by_path = None if entries["labels"] is None else {str(path): label for path, label in entries["labels"]}
-    except (ValueError, TypeError, RecursionError) as error:
+        own = entries.get(OWN_ENTRY, {})
+        names, flip = tuple(printable(str(name)) for name in own.get("domains", ())), own.get("flip") is True
+        fit = own.get("fit", "crop") if OWN_ENTRY in entries else None
+        if fit not in (None, *FITS):
+            raise ValueError(f"'fit' is {fit!r}")
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         what = f'not {{"labels": [[PATH, LABEL], ...]}} ({printable(str(error))[:100]})'
         raise DataError(f"{LABEL_FILE}: {what}.") from error
     if by_path is None:
-        return FileLabels()
+        return FileLabels(flip=flip, fit=fit)
     paths = [image[len(folder) :] for image in images]
     missing = [path for path in paths if path not in by_path]
     if missing:
         count = format_count(len(missing), "image")
         raise DataError(f"{LABEL_FILE}: no label for {count}, such as {printable(missing[0])}.")
     found = [by_path[path] for path in paths]
-    return _attributes(paths, found) if isinstance(found[0], list) else _classes(paths, found)
+    labels = _attributes(paths, found) if isinstance(found[0], list) else _classes(paths, found, names)
+    return labels._replace(flip=flip, fit=fit)
 
 
-def _classes(paths: Sequence[str], found: Sequence[Any]) -> FileLabels:
+def _classes(paths: Sequence[str], found: Sequence[Any], names: tuple[str, ...]) -> FileLabels:
     for path, label in zip(paths, found):
         if type(label) is not int:
             raise DataError(f"{LABEL_FILE}: the label of {printable(path)} is {_shown(label)}, not a whole number.")
+    if names:
+        if len({*names}) < len(names):
+            raise DataError(f"{LABEL_FILE}: a domain is named twice ({', '.join(names)[:100]}).")
+        outside = next((path for path, label in zip(paths, found) if label not in range(len(names))), None)
+        if outside is not None:
+            label = found[paths.index(outside)]
+            raise DataError(f"{LABEL_FILE}: the label of {printable(outside)} is {label}, not 0 to {len(names) - 1}.")
+        return FileLabels(names, np.array(found, np.int64))
     domains = domains_of(found, LABEL_FILE)
     return FileLabels(domains, labels_of_values(found, domains, paths.__getitem__))
 

@@ -136,9 +136,9 @@ def domains_from_metadata(metadata: Any, count: int) -> tuple[tuple[str, ...], n
 
 
 def validation_path(path: Path) -> Path:
-    """Return the path of the validation images for the LMDB at `path`: NAME-val.lmdb beside NAME.lmdb."""
+    """Return the path of the validation images for the LMDB or file at `path`: NAME-val.lmdb beside NAME.lmdb."""
     absolute = path.absolute()
-    suffix = absolute.suffix if absolute.suffix.lower() in (".lmdb", ".mdb") else ""
+    suffix = absolute.suffix if absolute.suffix.lower() in (".lmdb", ".mdb", ".zip", ".parquet") else ""
     return path.parent / f"{absolute.name.removesuffix(suffix)}-val{suffix}"
 
 

@@ -11,9 +11,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import lmdb
-import numpy as np
 
-from ganzoo.data.abstract_storage import MAX_FILE_BYTES, Storage, check_size
+from ganzoo.data.abstract_storage import MAX_FILE_BYTES, Storage, check_size, match_validation
 from ganzoo.data.annotations import LazyAnnotations
 from ganzoo.data.layout import domains_from_metadata, validation_path
 from ganzoo.data.lmdb_annotations import read_index, read_stored_attributes, read_values
@@ -132,25 +131,7 @@ class LmdbStorage(Storage):
         if not path.exists():
             return None
         other = LmdbStorage(path, self.size)
-        if not (self.domains or self.attribute_names):
-            return other.unlabelled()
-        if other.attribute_names != self.attribute_names:
-            ours, theirs = (", ".join(each.attribute_names) or "none" for each in (self, other))
-            raise DataError(f"{path}: its attributes ({theirs}) differ from those of {self.path.name} ({ours}).")
-        if not self.domains:
-            other.domains, other.labels = (), None
-        if other.domains != self.domains:
-            ours, theirs = (", ".join(names) or "none" for names in (self.domains, other.domains))
-            unknown = sorted({*other.domains} - {*self.domains})
-            if unknown or other.labels is None:
-                raise DataError(f"{path}: its domains ({theirs}) differ from those of {self.path.name} ({ours}).")
-            new_labels = np.array([self.domains.index(name) for name in other.domains])
-            other.domains, other.labels = self.domains, new_labels[other.labels]
-        if (other.fit or "crop") != (self.fit or "crop"):
-            raise DataError(
-                f"{path}: its images were prepared with --fit {other.fit or 'crop'}, but those of {self.path.name} "
-                f"with --fit {self.fit or 'crop'}. Prepare both together."
-            )
+        match_validation(self, other)
         return other
 
     def __getstate__(self) -> dict[str, Any]:

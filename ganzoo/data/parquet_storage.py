@@ -17,14 +17,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ganzoo.data.abstract_storage import Storage, check_size
+from ganzoo.data.abstract_storage import Storage, check_size, match_validation
 from ganzoo.data.annotations import LazyAnnotations
-from ganzoo.data.labels import LABEL_COLUMNS, MAX_DOMAINS, domains_of, labels_of_values
+from ganzoo.data.labels import LABEL_COLUMNS, MAX_DOMAINS, NO_LABELS, domains_of, labels_of_values
+from ganzoo.data.layout import validation_path
 from ganzoo.data.splits import split_files
 from ganzoo.errors import DataError, printable, reason
+from ganzoo.interfaces.dataset import FITS
 
 IMAGE_COLUMNS = ("image", "img", "images", "jpg", "png", "bytes")
 MAX_CACHED_BYTES = 1 << 30  # of encoded images that stay in memory
+FEATURES_KEY, OWN_KEY = "huggingface", "ganzoo"  # in the metadata of a file: the entries of `datasets`, and our own
 
 
 class Place(NamedTuple):
@@ -37,13 +40,16 @@ class Place(NamedTuple):
 
 class ParquetStorage(Storage):
     """Images in a .parquet file, or in all below a folder. In a folder, files named like `validation-00000.parquet` or
-    `test-00000.parquet` beside others are for validation."""
+    `test-00000.parquet` beside others are for validation; beside a file NAME.parquet, NAME-val.parquet is."""
 
     def __init__(self, path: Path, labels: str | None = None) -> None:
         self.path = path
         self._files, self._held_out = split_files(find_parquet(path)) if path.is_dir() else ([path], [])
         self._open()
-        self._image, self._label, self._class_names = _columns(self._files[0])
+        self._image, self._label, self._class_names, self.metadata = _columns(self._files[0])
+        self.fit = self.metadata.get("fit", "crop") if self.metadata else None
+        if self.fit not in (None, *FITS):
+            raise DataError(f"{self._files[0]}: ganzoo's entry is damaged: 'fit' is {printable(repr(self.fit))[:60]}.")
         if labels not in (None, self._label):
             self._label = self._class_names = None
         places, values = self._read_index(self._files)
@@ -112,6 +118,11 @@ class ParquetStorage(Storage):
         return column
 
     def validation(self) -> Storage | None:
+        beside = validation_path(self.path)
+        if not self.path.is_dir() and beside.is_file():
+            held_out = ParquetStorage(beside, NO_LABELS if self.labels is None else self._label)
+            match_validation(self, held_out)
+            return held_out
         if not self._held_out:
             return None
         other = self._shallow_copy()
@@ -175,14 +186,15 @@ def find_parquet(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*.parquet") if path.is_file())
 
 
-def _columns(file: Path) -> tuple[str, str | None, tuple[str, ...] | None]:
-    """Return the columns of images and of labels (None: there is none), and the names of the classes if `datasets` has
-    written them."""
+def _columns(file: Path) -> tuple[str, str | None, tuple[str, ...] | None, dict[str, Any]]:
+    """Return the columns of images and of labels (None: there is none), the names of the classes if `datasets` has
+    written them, and ganzoo's own metadata."""
     import pyarrow as pa
 
     with _opened(file) as table:
         schema = table.schema_arrow
-    features = _features(schema.metadata or {})
+    metadata = schema.metadata or {}
+    features = _features(metadata)
     images = [
         field.name
         for field in schema
@@ -198,7 +210,8 @@ def _columns(file: Path) -> tuple[str, str | None, tuple[str, ...] | None]:
     scalars = [each.name for each in schema if pa.types.is_integer(each.type) or pa.types.is_string(each.type)]
     classes = [name for name in scalars if features.get(name, {}).get("_type") == "ClassLabel"]
     label = _first(scalars, LABEL_COLUMNS) or (classes[0] if len(classes) == 1 else None)
-    return image, label, _names(features.get(label, {}).get("names")) if label else None
+    names = _names(features.get(label, {}).get("names")) if label else None
+    return image, label, names, _entry(metadata, OWN_KEY)
 
 
 def _is_annotation(kind: Any) -> bool:
@@ -223,10 +236,19 @@ def _names(names: Any) -> tuple[str, ...] | None:
 def _features(metadata: dict[bytes, bytes]) -> dict[str, dict[str, Any]]:
     """Return the description of the columns by `datasets`; empty if there is none."""
     try:
-        found = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+        found = _entry(metadata, FEATURES_KEY)["info"]["features"]
         return {str(name): each for name, each in found.items() if isinstance(each, dict)}
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (LookupError, TypeError, AttributeError):
         return {}
+
+
+def _entry(metadata: dict[bytes, bytes], key: str) -> dict[str, Any]:
+    """Return an entry of a file's metadata, a JSON object; empty if there is none."""
+    try:
+        found = json.loads(metadata.get(key.encode(), b"{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _first(names: Sequence[str], known: Sequence[str]) -> str | None:

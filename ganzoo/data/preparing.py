@@ -1,4 +1,5 @@
-"""Conversion of images of any size to an LMDB with each image at several sizes, for progressive training."""
+"""Conversion of images of any size to an LMDB with each image at several sizes, for progressive training, or to a zip
+archive or a Parquet file of one size, for other programs."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from ganzoo.data.array_images import ArrayImages
+from ganzoo.data.file_builder import FileBuilder, build_file
+from ganzoo.data.file_formats import check_file_format, explain_labels, file_format
 from ganzoo.data.fitted import with_fit
 from ganzoo.data.fitting import fit_image
 from ganzoo.data.images import to_image
@@ -33,8 +36,9 @@ from ganzoo.data.lmdb_writer import PNG_LEVEL, stored_size
 from ganzoo.data.pyramid import SIZES
 from ganzoo.data.storage import StoredImages
 from ganzoo.data.workers import parallel_map
+from ganzoo.data.zip_writer import ZipBuilder
 from ganzoo.errors import DataError, OptionError, format_count, printable
-from ganzoo.files import format_bytes
+from ganzoo.files import atomic_path, format_bytes, output_folder
 from ganzoo.interfaces.dataset import Dataset
 
 JPEG_QUALITY = 100  # as in the reference implementation
@@ -51,9 +55,9 @@ MapFunction = Callable[[Iterable[Sequence[int]]], Iterator[list[PreparedImage | 
 
 @dataclass
 class Summary:
-    """Result of `prepare`: an LMDB of `bytes` bytes at `path` with `count` images at `sizes` px, and in `bad` a message
-    for each unreadable image. `images_per_second` is the speed of this call only, which may have resumed another one.
-    `validation` is the summary of the validation images, if this call wrote them."""
+    """Result of `prepare`: an LMDB or file of `bytes` bytes at `path` with `count` images at `sizes` px, and in `bad` a
+    message for each unreadable image. `images_per_second` is the speed of this call only, which may have resumed
+    another one. `validation` is the summary of the validation images, if this call wrote them."""
 
     path: Path
     count: int
@@ -79,12 +83,15 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def suggest_sizes(dataset: Dataset) -> tuple[tuple[int, ...], str]:
-    """Return the default sizes for a data set, and a text that explains them."""
+def suggest_sizes(dataset: Dataset, path: Path) -> tuple[tuple[int, ...], str]:
+    """Return the default sizes for a data set that is stored at `path`, and a text that explains them."""
     sides = sorted(dataset.shorter_sides(HEADER_SAMPLE))
     middle = sides[len(sides) // 2]
     sizes = default_sizes(middle)
-    which = "its images" if len(dataset) <= HEADER_SAMPLE else f"a sample of {len(sides):,} of its images"
+    if file_format(path) is not None:
+        sizes = sizes[-1:]
+    sampled = 1 < len(sides) < len(dataset)  # a data set of one size gives only one side
+    which = f"a sample of {len(sides):,} of its images" if sampled else "its images"
     share = "all" if sides[0] == middle else "half"
     reach = f" ({sides[0]} to {sides[-1]} px)" if sides[0] < sides[-1] else ""
     why = f"{share} of {which} are at least {middle} px on the shorter side{reach}"
@@ -108,25 +115,32 @@ def prepare(
     workers: int | None = None,
     say: Say = lambda line: None,
 ) -> Summary:
-    """Write every image of `dataset` at each of `sizes` (px, powers of two) into an LMDB at `path`.
+    """Write every image of `dataset` at each of `sizes` (px, powers of two) into an LMDB at `path`, or at one size into
+    a zip archive in the layout of StyleGAN3 (`path` ends in .zip) or a Parquet file for Hugging Face's `datasets`
+    (.parquet).
 
     Each size is scaled (Lanczos) from the original, unless the source stores the image at that size. Images are made
     square by `fit` (see `DataInfo`; None: as the data set says), and saved as JPEG of quality 100, or as PNG if
-    `lossless` or with transparency. `flip` says whether training may mirror the images (None: as the data set says).
-    `domains=False` omits the labels. Annotations and attributes are stored too. Unreadable images are skipped and
-    listed in the result.
+    `lossless`, with transparency or in a zip archive. `flip` says whether training may mirror the images (None: as the
+    data set says). `domains=False` omits the labels. Annotations are stored only in an LMDB, attributes in an LMDB, or
+    in a zip archive if there are no labels. Unreadable images are skipped and listed in the result.
 
     If the data set has validation images, they are written first, to NAME-val.lmdb beside NAME.lmdb, so that both are
     complete once NAME.lmdb exists.
 
-    After an interruption or a crash, the same call resumes the work. DataError if `path` exists, the disk is too small,
-    most images are unreadable, or the LMDB can't be written; OptionError if `fit` is not that of an LMDB.
+    After an interruption or a crash, the same call resumes an LMDB; of other files, nothing is left behind. DataError
+    if `path` exists, the disk is too small, most images are unreadable, or nothing can be written. OptionError if
+    several sizes are given for a file of one size, or if `fit` is not that of a prepared set.
     """
+    kind = file_format(path)
+    if kind is not None:
+        check_file_format(path, sizes)
     if not domains:
         dataset = with_labels(dataset, NO_LABELS)  # so that the validation folders may have any names
     if fit is not None:
         dataset = with_fit(dataset, fit)
-    lossless = lossless or dataset.info.channels == 4
+    lossless = lossless or kind is ZipBuilder or dataset.info.channels == 4
+    explain_labels(dataset, path, domains, say)
     validation = dataset.validation()
     validation_lmdb = validation_path(path)
     check_absent(path)
@@ -136,53 +150,98 @@ def prepare(
             f"{dataset.info.name} has none. Delete it first, or choose another name."
         )
 
-    def prepare_split(images: Dataset, to: Path) -> Summary:
-        description = _Description(images, tuple(sizes), lossless, flip, domains)
-        return _prepare(images, to, description, workers, say)
+    def describe(images: Dataset) -> _Description:
+        return _Description(images, tuple(sizes), lossless, flip, domains)
 
+    if kind is not None:
+        return _prepare_files(kind, path, dataset, validation, describe, workers, say)
     summary = None
     if validation is not None:
         say(f"writing validation images to {validation_lmdb}")
         try:
-            summary = prepare_split(validation, validation_lmdb)
+            summary = _prepare(validation, validation_lmdb, describe(validation), workers, say)
         except DataError:
-            if not _Description(validation, tuple(sizes), lossless, flip, domains).matches(validation_lmdb):
+            if not describe(validation).matches(validation_lmdb):
                 raise
             say(f"{validation_lmdb}: is already complete")
         say(f"writing training images to {path}")
-    return replace(prepare_split(dataset, path), validation=summary)
+    return replace(_prepare(dataset, path, describe(dataset), workers, say), validation=summary)
 
 
 def _prepare(dataset: Dataset, path: Path, description: _Description, workers: int | None, say: Say) -> Summary:
     """Write one LMDB: the training or the validation images."""
-    sizes, plan = description.sizes, description.plan
-    preparer = ImagePreparer(dataset, sizes, description.lossless)
-    chunk = max(1, min(16, CHUNK_PIXELS // max(sizes)))
-    with build_lmdb(path, plan, say) as builder, _without_warnings():
+    with build_lmdb(path, description.plan, say) as builder:
+        speed = _fill(builder, dataset, path, description, workers, say)
+        entries = description.entries(builder.skipped, say)
+        builder.finish(description.metadata(builder.labels), description.names(builder.skipped), entries)
+    size = sum(file.stat().st_size for file in path.iterdir())
+    return Summary(path, len(builder.labels), description.sizes, size, speed, builder.bad)
+
+
+def _prepare_files(
+    kind: type[FileBuilder],
+    path: Path,
+    dataset: Dataset,
+    validation: Dataset | None,
+    describe: Callable[[Dataset], _Description],
+    workers: int | None,
+    say: Say,
+) -> Summary:
+    """Write a zip archive or a Parquet file, and one for the validation images; they appear when both are complete."""
+
+    def write(images: Dataset, to: Path, temporary: Path) -> Summary:
+        description = describe(images)
+        with build_file(kind, to, temporary, images, description.fixed_metadata) as builder:
+            speed = _fill(builder, images, to, description, workers, say)
+        size = temporary.stat().st_size
+        return Summary(to, len(builder.labels), description.sizes, size, speed, builder.bad)
+
+    with ExitStack() as stack:
+        stack.enter_context(output_folder(path.parent, "--out"))
+        temporary = stack.enter_context(atomic_path(path))
+        summary = None
+        if validation is not None:
+            held_out = validation_path(path)
+            check_absent(held_out)
+            say(f"writing validation images to {held_out}")
+            summary = write(validation, held_out, stack.enter_context(atomic_path(held_out)))  # renamed before `path`
+            say(f"writing training images to {path}")
+        return replace(write(dataset, path, temporary), validation=summary)
+
+
+def _fill(
+    builder: LmdbBuilder | FileBuilder,
+    dataset: Dataset,
+    path: Path,
+    description: _Description,
+    workers: int | None,
+    say: Say,
+) -> float:
+    """Add all images that the builder lacks, and return how many it got per second."""
+    preparer = ImagePreparer(dataset, description.sizes, description.lossless)
+    chunk = max(1, min(16, CHUNK_PIXELS // max(description.sizes)))
+    with _without_warnings():
         done, start = builder.done, time.monotonic()  # done by an earlier call
         if done:
-            _check_labels(dataset, builder)
+            if isinstance(builder, LmdbBuilder):
+                _check_labels(dataset, builder)
             say(f"resuming at image {done:,} of {len(dataset):,}")
         left = _chunks(range(done, len(dataset)), chunk)
         if len(left) < 2:
             workers = 1
         with parallel_map(preparer, workers) as prepare_images:
-            _check_space(path, plan, done, prepare_images, say)
+            entry_size = stored_size if isinstance(builder, LmdbBuilder) else len
+            _check_space(path, description.plan, done, prepare_images, entry_size, say)
             with tqdm(total=len(dataset), initial=done, desc="preparing", **BAR) as bar:
                 for results in prepare_images(left):
                     builder.add(results)
                     bar.update(len(results))
                     if 2 * len(builder.bad) > len(dataset):
                         break
-        if 2 * len(builder.bad) > len(dataset):
-            builder.discard = True
-            raise _too_many_bad(dataset, builder)
-        seconds = time.monotonic() - start
-        entries = description.entries(builder.skipped, say)
-        builder.finish(description.metadata(builder.labels), description.names(builder.skipped), entries)
-    size = sum(file.stat().st_size for file in path.iterdir())
-    speed = (len(dataset) - done) / max(seconds, 1e-9)
-    return Summary(path, len(builder.labels), sizes, size, speed, builder.bad)
+    if 2 * len(builder.bad) > len(dataset):
+        builder.discard = True
+        raise _too_many_bad(dataset, builder)
+    return (len(dataset) - done) / max(time.monotonic() - start, 1e-9)
 
 
 def _check_labels(dataset: Dataset, builder: LmdbBuilder) -> None:
@@ -197,7 +256,7 @@ def _check_labels(dataset: Dataset, builder: LmdbBuilder) -> None:
             )
 
 
-def _too_many_bad(dataset: Dataset, builder: LmdbBuilder) -> DataError:
+def _too_many_bad(dataset: Dataset, builder: LmdbBuilder | FileBuilder) -> DataError:
     images = f"its {format_count(len(dataset), 'image')}"
     bad = f"{len(builder.bad):,}"
     if len(builder.bad) == len(dataset):
@@ -226,17 +285,17 @@ class _Description:
             self.plan["labels"] = dataset.labelled_by
         fit = {} if info.fit == "crop" else {"fit": info.fit}  # as earlier versions described what they cropped
         self.plan.update(fit)
-        self._fixed_metadata = {"source": info.name, "sizes": list(sizes), "lossless": lossless, **fit}
-        self._fixed_metadata["flip"] = info.flip if flip is None else flip
+        self.fixed_metadata = {"source": info.name, "sizes": list(sizes), "lossless": lossless, **fit}
+        self.fixed_metadata["flip"] = info.flip if flip is None else flip
         if info.channels == 4:
-            self._fixed_metadata["channels"] = 4
-        self._fixed_metadata["plan"] = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
+            self.fixed_metadata["channels"] = 4
+        self.fixed_metadata["plan"] = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
         if domains and info.domains:
-            self._fixed_metadata["domains"] = list(info.domains)
+            self.fixed_metadata["domains"] = list(info.domains)
 
     def metadata(self, labels: Sequence[int]) -> dict[str, Any]:
         """Return the metadata entry of an LMDB whose images have these labels."""
-        described = {**self._fixed_metadata, "count": len(labels)}
+        described = {**self.fixed_metadata, "count": len(labels)}
         return {**described, "labels": list(labels)} if "domains" in described else described
 
     def names(self, skipped: Collection[int]) -> list[str] | None:
@@ -261,7 +320,7 @@ class _Description:
             found = LmdbStorage(path).metadata if path.exists() else {}
         except DataError:
             return False
-        return {name: value for name, value in found.items() if name not in ("count", "labels")} == self._fixed_metadata
+        return {name: value for name, value in found.items() if name not in ("count", "labels")} == self.fixed_metadata
 
 
 class ImagePreparer:
@@ -322,13 +381,20 @@ def _chunks(indices: range, length: int) -> list[range]:
     return [indices[start : start + length] for start in range(0, len(indices), length)]
 
 
-def _check_space(path: Path, plan: dict[str, Any], done: int, prepare_images: MapFunction, say: Say) -> None:
+def _check_space(
+    path: Path,
+    plan: dict[str, Any],
+    done: int,
+    prepare_images: MapFunction,
+    entry_size: Callable[[bytes], int],
+    say: Say,
+) -> None:
     """Estimate the disk space needed from a sample of the images, and report it; DataError if too little is free."""
     count = plan["images"]
     sample = range(0, count, max(1, count // SPACE_SAMPLE))
     prepared = [results[0] for results in prepare_images([[index] for index in sample])]
     files = [data for result in prepared if not isinstance(result, str) for data in result[0]]
-    per_image, free = sum(map(stored_size, files)) / len(sample), shutil.disk_usage(path.parent).free
+    per_image, free = sum(map(entry_size, files)) / len(sample), shutil.disk_usage(path.parent).free
     where = f"{format_count(count, 'image')} at {format_sizes(plan['sizes'])}"
     say(f"about {format_bytes(per_image * count)} for {where}; {format_bytes(free)} free")
     need = per_image * (count - done)

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from ganzoo.data.abstract_storage import MAX_FILE_BYTES, check_size
-from ganzoo.data.folder_storage import FileStorage
-from ganzoo.data.layout import Listing
+from ganzoo.data.abstract_storage import MAX_FILE_BYTES, Storage, check_size, match_validation
+from ganzoo.data.folder_storage import FILE_LABELS, FileStorage
+from ganzoo.data.labels import NO_LABELS
+from ganzoo.data.layout import Listing, validation_path
 from ganzoo.errors import DataError, format_count, reason
 
 MAX_PATH_CHARS = 1 << 30  # limit on the total length of the paths of all parent folders of all files in an archive
@@ -82,6 +83,18 @@ class ZipStorage(FileStorage):
         check_size(member.file_size)
         with self._lock, open_member(self.archive, member) as file:
             return file.read(member.file_size + 1)  # a plain read() would unpack an entry of any size
+
+    def validation(self) -> Storage | None:
+        """Return the validation images: those in the archive, or in NAME-val.zip beside an archive with labels of its
+        own."""
+        path = validation_path(self.path)
+        if self._file_labels is None or not path.is_file():
+            return super().validation()
+        other = ZipStorage(path, labels=FILE_LABELS if self.labelled_by == FILE_LABELS else NO_LABELS)
+        if other._file_labels is None:
+            return None
+        match_validation(self, other)
+        return other
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("archive", "_lock")}

@@ -16,7 +16,7 @@ class StarGAN2Options(Options):
 
     size: int | None = option(
         None,
-        "side of the images in px, a power of two [default: the nearest to the images' own]",
+        "side of the images in px, a power of two [default: the nearest to the images' own; avatars: 64]",
         min=MIN_SIZE,
         max=MAX_SIZE,
     )

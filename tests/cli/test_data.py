@@ -281,6 +281,25 @@ def test_default_sizes_depend_on_all_images_not_only_the_first(ganzoo, workdir):
     assert open_path(workdir / "data" / "mine.lmdb").info.size == 64
 
 
+@pytest.mark.parametrize("name", ["mine.zip", "mine.parquet"])
+def test_prepare_writes_files_for_other_programs(ganzoo, workdir, name):
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    files = {f"{kind}/{number}.png": encoded(noise(40, 50)) for kind in ("cat", "dog") for number in range(3)}
+    write_folder(workdir / "set", files)
+    result = ganzoo("data", "prepare", "set", "--out", name)
+    assert result.exit_code == 0, result.output
+    assert "--sizes 32, as all of its images are at least 40 px on the shorter side" in result.stdout
+    assert ("domains become numbers: 0=cat, 1=dog" in result.stdout) == name.endswith("zip")
+    assert f"{name}: 6 images at 32 px" in result.stdout
+    assert f"Train with: ganzoo train MODEL --data {name}" in result.stdout
+    assert "cat: 3" in ganzoo("data", "check", name).stdout
+    assert sorted(path.name for path in workdir.iterdir()) == [name, "set"]
+    result = ganzoo("data", "prepare", "set", "--out", f"other-{name}", "--sizes", "8-32")
+    assert result.exit_code == 2
+    assert "--sizes 8,16,32: a" in result.stderr
+
+
 def test_prepare_fails_if_most_images_are_unreadable(ganzoo, pictures, workdir):
     for index in range(13):
         (pictures / f"bad {index:02d}.png").write_bytes(b"text")

@@ -206,15 +206,16 @@ def test_a_dry_run_prepares_no_data_set(ganzoo, workdir, arguments):
 
 
 def test_a_dry_run_describes_the_data_set_that_would_be_prepared(workdir):
-    """The description lacks only the number of images, which depends on the fonts."""
-    from ganzoo_datasets import styles, symbols
+    """The description lacks only the number of images, which depends on the fonts, or on this test."""
+    from ganzoo_datasets import avatars, styles, symbols
     from ganzoo_datasets.glyphs import Glyph
 
     from ganzoo import DataInfo, open_path
 
     styles.build(Path("styles.lmdb"), codes=[ord(letter) for letter in "abcdefghijk"], processes=1)
     symbols.build(Path("symbols.lmdb"), glyphs=[Glyph(0, 0x25A0)], processes=1)
-    for source in (styles.Styles(), symbols.Symbols()):
+    avatars.build(Path("avatars.lmdb"), people=1, validation_people=1, processes=1)
+    for source in (avatars.Avatars(), styles.Styles(), symbols.Symbols()):
         prepared = open_path(Path(f"{source.name}.lmdb")).info
         assert isinstance(source.expected, DataInfo)
         assert dataclasses.replace(source.expected, count=prepared.count) == prepared
@@ -227,6 +228,7 @@ def test_a_dry_run_describes_the_data_set_that_would_be_prepared(workdir):
         ("CelebA-HQ", "CelebA-HQ", "chosen for CelebA-HQ: --size 64, --w-hpf 1, --lambda-ds 1"),
         ("afhq/train", "afhq/train", "chosen for afhq: --size 64, --w-hpf 0, --lambda-ds 2"),
         ("afhq/train", "afhq", "chosen for afhq: --size 64, --w-hpf 0, --lambda-ds 2"),
+        ("avatars", "avatars", "chosen for avatars: --size 64, --w-hpf 0, --lambda-ds 1"),
         ("mine", "mine", "chosen for mine: --size 64, --w-hpf 0, --lambda-ds 1"),
     ],
 )

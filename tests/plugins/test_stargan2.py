@@ -80,6 +80,12 @@ def test_the_size_is_resolved_once_from_the_first_data_set():
     assert MODEL.resolve_options(found, dataclasses.replace(DATA, size=512)) == found
 
 
+def test_avatars_are_trained_on_at_half_their_size_unless_told_otherwise():
+    data = dataclasses.replace(DATA, name="avatars", size=128)
+    assert MODEL.resolve_options(StarGAN2Options(), data).size == 64
+    assert MODEL.resolve_options(StarGAN2Options(size=128), data).size == 128
+
+
 def test_channels_max_limits_the_channels_at_full_size():
     generator = MODEL.build(options(channels_max=8, size=64), DATA, TrainOptions()).networks["generator"]
     assert max(max(var.shape) for name, var in generator.state().items() if "conv" in name) == 8

@@ -1,0 +1,225 @@
+"""Zip archives that `ganzoo data prepare` writes for StyleGAN3, read as its documentation describes them."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganzoo import DataError, DataInfo, OptionError, open_path, prepare
+from ganzoo.data.images import crop_and_resize
+from ganzoo.data.zip_writer import image_name
+from ganzoo.interfaces.dataset import Dataset
+from tests.data.pictures import NumberedDataset, encoded, noise, write_folder, write_zip
+
+
+def read_archive(path: Path) -> tuple[list[np.ndarray], Any]:
+    """Return the images of an archive in the order of their names, and its labels, with nothing but zipfile, Pillow and
+    json. All images must be stored PNGs of one square size, a power of two."""
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        members = {member.filename: member for member in archive.infolist()}
+        assert all(member.compress_type == zipfile.ZIP_STORED for member in members.values())
+        names = sorted(name for name in members if name.endswith(".png"))
+        assert names == [name for name in members if name != "dataset.json"]
+        images = [Image.open(io.BytesIO(archive.read(name))) for name in names]
+        labels = json.loads(archive.read("dataset.json"))["labels"]
+    (size,) = {image.size for image in images}
+    assert size[0] == size[1] == 2 ** (size[0].bit_length() - 1)
+    assert {image.format for image in images} == {"PNG"}
+    if labels is not None:
+        by_name = dict(labels)
+        labels = [by_name[name] for name in names]
+    return [np.asarray(image) for image in images], labels
+
+
+def pets(root: Path, **others: bytes) -> Dataset:
+    """Make cats and dogs for training, and a dog for validation."""
+    paths = [f"train/{kind}/{index}.png" for kind in ("cat", "dog") for index in range(3)] + ["val/dog/0.png"]
+    files = {path: encoded(noise(20, 24, seed=at)) for at, path in enumerate(paths)}
+    return open_path(write_folder(root, {**files, **others}))
+
+
+def test_another_program_reads_the_images_and_numbers_for_their_domains(tmp_path: Path) -> None:
+    source, lines = pets(tmp_path / "set"), list[str]()
+    summary = prepare(source, tmp_path / "out.zip", [8], say=lines.append)
+    assert (summary.count, summary.sizes, summary.bytes) == (6, (8,), (tmp_path / "out.zip").stat().st_size)
+    assert "domains become numbers: 0=cat, 1=dog" in lines
+    images, labels = read_archive(tmp_path / "out.zip")
+    assert labels == [0, 0, 0, 1, 1, 1]
+    for index, image in enumerate(images):
+        np.testing.assert_array_equal(image, crop_and_resize(source.load(index)[0], 8))
+    images, labels = read_archive(tmp_path / "out-val.zip")
+    assert (len(images), labels) == (1, [1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out-val.zip", "out.zip", "set"]
+
+
+def test_ganzoo_reads_the_names_of_the_domains_and_the_validation_images(tmp_path: Path) -> None:
+    source = pets(tmp_path / "set")
+    prepare(source, tmp_path / "out.zip", [16], flip=True)
+    data = open_path(tmp_path / "out.zip")
+    validation, expected = data.validation(), source.validation()
+    assert validation is not None
+    assert expected is not None
+    assert data.info == DataInfo("out", 6, 16, 3, ("cat", "dog"), flip=True)
+    assert validation.info == DataInfo("out-val", 1, 16, 3, ("cat", "dog"), flip=True)
+    assert (data.labels().tolist(), validation.labels().tolist()) == ([0, 0, 0, 1, 1, 1], [1])
+    np.testing.assert_array_equal(validation.load(0)[0], expected.load(0, 16)[0])
+
+
+def test_a_domain_without_images_keeps_its_number(tmp_path: Path) -> None:
+    write_folder(tmp_path / "set", {f"{kind}/1.png": encoded(noise(9, 9)) for kind in ("cat", "yak")})
+    (tmp_path / "set" / "dog").mkdir()
+    prepare(open_path(tmp_path / "set"), tmp_path / "out.zip", [8])
+    assert read_archive(tmp_path / "out.zip")[1] == [0, 2]
+    assert open_path(tmp_path / "out.zip").info.domains == ("cat", "dog", "yak")
+
+
+@pytest.mark.parametrize("domains", [True, False])
+def test_images_without_labels(tmp_path: Path, domains: bool) -> None:
+    source = (
+        pets(tmp_path / "set")
+        if not domains
+        else open_path(write_folder(tmp_path / "set", {"1.png": encoded(noise())}))
+    )
+    prepare(source, tmp_path / "out.zip", [4], domains=domains)
+    assert read_archive(tmp_path / "out.zip")[1] is None
+    assert open_path(tmp_path / "out.zip").info.domains == ()
+
+
+def test_grey_images_have_one_channel(tmp_path: Path) -> None:
+    prepare(NumberedDataset(3), tmp_path / "out.zip", [4])
+    images, labels = read_archive(tmp_path / "out.zip")
+    assert labels is None
+    assert [image.shape for image in images] == [(4, 4)] * 3
+    assert [image[0, 0] for image in images] == [0, 1, 2]
+    assert open_path(tmp_path / "out.zip").info.channels == 1
+
+
+def test_attributes_become_lists_of_numbers(tmp_path: Path) -> None:
+    files = {f"{index}.png": encoded(noise(8, 8, seed=index)) for index in range(3)}
+    rows = [[0.5, -1.0], [0.25, 2.0], [1.0, 3.0]]
+    described = {"labels": [[name, row] for name, row in zip(files, rows)]}
+    write_zip(tmp_path / "set.zip", {**files, "1.png": b"damaged", "dataset.json": json.dumps(described).encode()})
+    source = open_path(tmp_path / "set.zip")
+    summary = prepare(source, tmp_path / "out.zip", [8])
+    assert len(summary.bad) == 1
+    assert read_archive(tmp_path / "out.zip")[1] == [rows[0], rows[2]]
+    assert open_path(tmp_path / "out.zip").attributes().tolist() == [rows[0], rows[2]]
+
+
+def test_unreadable_images_are_left_out_and_listed(tmp_path: Path) -> None:
+    source = pets(tmp_path / "set")
+    (tmp_path / "set" / "train" / "cat" / "1.png").write_bytes(b"text")
+    summary = prepare(source, tmp_path / "out.zip", [8])
+    assert (summary.count, len(summary.bad)) == (5, 1)
+    assert "train/cat/1.png" in summary.bad[0]
+    images, labels = read_archive(tmp_path / "out.zip")
+    assert labels == [0, 0, 1, 1, 1]
+    np.testing.assert_array_equal(images[1], crop_and_resize(source.load(2)[0], 8))
+
+
+def test_a_new_folder_begins_after_a_thousand_images() -> None:
+    assert [image_name(number) for number in (0, 999, 1000, 12345678)] == [
+        "00000/img00000000.png",
+        "00000/img00000999.png",
+        "00001/img00001000.png",
+        "12345/img12345678.png",
+    ]
+
+
+def test_equal_images_give_equal_archives_with_any_number_of_processes(tmp_path: Path) -> None:
+    files = {f"{index:02}.png": encoded(noise(20, 20, seed=index)) for index in range(40)}
+    source = open_path(write_folder(tmp_path / "set", files))
+    for workers in (1, 2):
+        prepare(source, tmp_path / f"{workers}.zip", [8], workers=workers)
+    assert (tmp_path / "1.zip").read_bytes() == (tmp_path / "2.zip").read_bytes()
+
+
+# Errors
+
+
+def test_several_sizes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"--sizes 4,8: a \.zip file holds one size\. Give one, as in --sizes 8\."):
+        prepare(NumberedDataset(3), tmp_path / "out.zip", [4, 8])
+
+
+@pytest.mark.parametrize("existing", ["out.zip", "out-val.zip"])
+def test_existing_files_are_not_replaced(tmp_path: Path, existing: str) -> None:
+    (tmp_path / existing).write_bytes(b"mine")
+    with pytest.raises(DataError, match=rf"{existing}: already exists\. Delete it first"):
+        prepare(pets(tmp_path / "set"), tmp_path / "out.zip", [8])
+    with pytest.raises(DataError, match=rf"{existing}: already exists"):
+        prepare(NumberedDataset(3), tmp_path / "out.zip", [4])
+    assert (tmp_path / existing).read_bytes() == b"mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [existing, "set"]
+
+
+class Interrupted(NumberedDataset):
+    """Is interrupted by Ctrl-C at the third image."""
+
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
+        if index == 2:
+            raise KeyboardInterrupt
+        return super().load(index, size)
+
+
+def test_an_interruption_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganzoo.data.preparing._check_space", lambda *_: None)  # it would load some of the images
+    source = Interrupted(9)
+    monkeypatch.setattr(source, "validation", lambda: NumberedDataset(2))
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, tmp_path / "new" / "out.zip", [4], workers=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    with pytest.raises(DataError, match=r"out\.zip: can't be written \(No space left on device: free some space\)"):
+        prepare(NumberedDataset(3), tmp_path / "out.zip", [4])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"domains": ["cat"]}, r"dataset\.json: the label of b\.png is 1, not 0 to 0"),
+        ({"domains": ["cat", "cat"]}, r"dataset\.json: a domain is named twice"),
+        ({"domains": 3}, r"dataset\.json: not"),
+        ([], r"dataset\.json: not"),
+    ],
+)
+def test_damaged_names_of_domains_are_errors(tmp_path: Path, own: Any, message: str) -> None:
+    files = {name: encoded(noise(8, 8)) for name in ("a.png", "b.png")}
+    content = json.dumps({"labels": [["a.png", 0], ["b.png", 1]], "ganzoo": own}).encode()
+    with pytest.raises(DataError, match=message):
+        open_path(write_zip(tmp_path / "set.zip", {**files, "dataset.json": content}))
+
+
+def test_validation_images_with_other_labels_are_an_error(tmp_path: Path) -> None:
+    prepare(pets(tmp_path / "set"), tmp_path / "out.zip", [8])
+    files = {"a.png": encoded(noise(8, 8)), "dataset.json": json.dumps({"labels": [["a.png", [0.5]]]}).encode()}
+    write_zip(tmp_path / "out-val.zip", files)
+    with pytest.raises(
+        DataError, match=r"out-val\.zip: its domains \(none\) differ from those of out\.zip \(cat, dog\)"
+    ):
+        open_path(tmp_path / "out.zip").validation()
+    write_zip(tmp_path / "other.zip", {**files, "dataset.json": json.dumps({"labels": [["a.png", [1, 2]]]}).encode()})
+    (tmp_path / "out-val.zip").rename(tmp_path / "other-val.zip")
+    with pytest.raises(DataError, match=r"other-val\.zip: it has 1 attribute, but other\.zip has 2"):
+        open_path(tmp_path / "other.zip").validation()
+
+
+def test_an_archive_without_a_label_file_is_not_for_validation(tmp_path: Path) -> None:
+    prepare(NumberedDataset(3), tmp_path / "out.zip", [4])
+    write_zip(tmp_path / "out-val.zip", {"1.png": encoded(noise(4, 4))})
+    assert open_path(tmp_path / "out.zip").validation() is None
