@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import zipfile
@@ -12,11 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo import DataError, DataInfo, OptionError, open_path, prepare
+from ganzoo import DataError, DataInfo, OptionError, open_path, prepare, with_fit
 from ganzoo.data.images import crop_and_resize
+from ganzoo.data.layout import validation_path
 from ganzoo.data.zip_writer import image_name
 from ganzoo.interfaces.dataset import Dataset
 from tests.data.pictures import NumberedDataset, encoded, noise, write_folder, write_zip
+
+needs_pyarrow = pytest.mark.skipif(
+    importlib.util.find_spec("pyarrow") is None, reason="needs pyarrow, which the extra `parquet` installs"
+)
 
 
 def read_archive(path: Path) -> tuple[list[np.ndarray], Any]:
@@ -215,7 +221,9 @@ def test_validation_images_with_other_labels_are_an_error(tmp_path: Path) -> Non
         open_path(tmp_path / "out.zip").validation()
     write_zip(tmp_path / "other.zip", {**files, "dataset.json": json.dumps({"labels": [["a.png", [1, 2]]]}).encode()})
     (tmp_path / "out-val.zip").rename(tmp_path / "other-val.zip")
-    with pytest.raises(DataError, match=r"other-val\.zip: it has 1 attribute, but other\.zip has 2"):
+    with pytest.raises(
+        DataError, match=r"other-val\.zip: its attributes \(0\) differ from those of other\.zip \(0, 1\)"
+    ):
         open_path(tmp_path / "other.zip").validation()
 
 
@@ -223,3 +231,25 @@ def test_an_archive_without_a_label_file_is_not_for_validation(tmp_path: Path) -
     prepare(NumberedDataset(3), tmp_path / "out.zip", [4])
     write_zip(tmp_path / "out-val.zip", {"1.png": encoded(noise(4, 4))})
     assert open_path(tmp_path / "out.zip").validation() is None
+
+
+@pytest.mark.parametrize("name", ["out.zip", pytest.param("out.parquet", marks=needs_pyarrow)])
+def test_how_images_were_made_square_is_kept(tmp_path: Path, name: str) -> None:
+    prepare(pets(tmp_path / "set"), tmp_path / name, [8], fit="pad", lossless=True)
+    data = open_path(tmp_path / name)
+    assert data.info.fit == "pad"
+    assert (data.load(0)[0][:, 7] == 255).all()  # 20 x 24 px become 7 x 8
+    with pytest.raises(OptionError, match="was prepared with --fit pad"):
+        with_fit(data, "stretch")
+    prepare(pets(tmp_path / "set"), tmp_path / f"other-{name}", [8])
+    held_out = validation_path(tmp_path / f"other-{name}")
+    validation_path(tmp_path / name).replace(held_out)
+    with pytest.raises(DataError, match="were prepared with --fit pad, but those of other-out"):
+        open_path(tmp_path / f"other-{name}").validation()
+
+
+def test_what_else_is_known_of_the_images_is_said_to_be_lost(tmp_path: Path) -> None:
+    source, lines = pets(tmp_path / "set"), list[str]()
+    source.annotations = lambda: {"age": [1] * 6, "folder": ["cat"] * 3 + ["dog"] * 3}  # type: ignore[method-assign]
+    prepare(source, tmp_path / "out.zip", [8], say=lines.append)
+    assert "labels to choose from (age) are not stored: use an LMDB for them" in lines

@@ -15,7 +15,7 @@ README = Path(__file__).parents[2] / "datasets" / "README.md"
 
 def test_the_plugin_in_the_readme_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANZOO_DATA", str(tmp_path))
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    (code,) = re.findall(r"^```python\n(.*?hookimpl.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
     plugin: dict[str, object] = {"__name__": "my_discs"}
     exec(code, plugin)
     (source,) = plugin["ganzoo_datasets"]()  # type: ignore[operator]

@@ -35,7 +35,7 @@ def files() -> list[tuple[str, bytes]]:
     np.save(npy, IMAGES)
     return [
         ("train-images-idx3-ubyte", idx(IMAGES[..., 0])),
-        ("train-images-idx3-ubyte.gz", gzip.compress(idx(IMAGES[..., 0]))),
+        ("train-images-idx3-ubyte.gz", gzip.compress(idx(IMAGES[..., 0]), mtime=0)),
         ("set.npy", npy.getvalue()),
         ("set.npz", npz(x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:2], y_test=LABELS[:2])),
     ]
