@@ -107,5 +107,7 @@ def test_the_page_lists_the_data_sets_that_are_mirrored_by_default():
     (names,) = re.findall(r"`--flip` is the default only for ([^.]+)\.", PAGE.read_text())
     listed = set(re.findall(r"`([\w-]+)`", names))
     page = (ROOT / "datasets/README.md").read_text()
-    rows = re.findall(r"^\| `([\w-]+)` \|(.+)\|$", page, flags=re.M)
+    table = page[page.index("|---") : page.index("![")]
+    rows = re.findall(r"^\| `([\w-]+)` \|(.+)\|$", table, flags=re.M)
+    assert len(rows) == 10
     assert listed == {name for name, cells in rows if cells.split("|")[3].strip() == "yes"}

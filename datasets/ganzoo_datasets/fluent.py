@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +39,8 @@ class Fluent(FromFilesSource):
 class FluentDataset(Dataset):
     """Emoji by their code points; the encoded files are kept in memory."""
 
+    has_alpha = True
+
     def __init__(self, images: Mapping[Code, bytes]) -> None:
         self._images = sorted(images.items())
         self.info = DataInfo("fluent", len(images), SIDE, 3)
@@ -44,7 +48,12 @@ class FluentDataset(Dataset):
     def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         from ganzoo import decode, to_array
 
-        return to_array(decode(self._images[index][1], self.describe(index)), 3, size), 0
+        return to_array(decode(self._images[index][1], self.describe(index)), self.info.channels, size), 0
+
+    def with_alpha(self) -> FluentDataset:
+        other = copy.copy(self)
+        other.info = replace(self.info, channels=4)
+        return other
 
     def describe(self, index: int) -> str:
         return f"fluent: {'-'.join(f'{point:x}' for point in self._images[index][0])}.webp"

@@ -31,12 +31,12 @@ def check_file_format(path: Path, sizes: Sequence[int]) -> None:
         check_pyarrow(path)
 
 
-def explain_labels(dataset: Dataset, path: Path, domains: bool, say: Callable[[str], None]) -> None:
+def explain_labels(dataset: Dataset, path: Path, say: Callable[[str], None]) -> None:
     """Say which labels, attributes and annotations are changed or lost by storing them in a file at `path`."""
     kind, info = file_format(path), dataset.info
     if kind is None:
         return
-    labelled = domains and bool(info.domains)
+    labelled = bool(info.domains)
     if info.attributes and (labelled or kind is ParquetBuilder):
         say(f"the attributes ({', '.join(info.attributes)}) are not stored: a label is one of the domains")
     if others := [name for name in dataset.annotations() if name not in dataset.labelled_by.split(",")]:

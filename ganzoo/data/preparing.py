@@ -26,8 +26,7 @@ from ganzoo.data.file_formats import check_file_format, explain_labels, file_for
 from ganzoo.data.fitted import with_fit
 from ganzoo.data.fitting import fit_image
 from ganzoo.data.images import to_image
-from ganzoo.data.labelling import LabelledImages, with_labels
-from ganzoo.data.labels import NO_LABELS
+from ganzoo.data.labelling import LabelledImages
 from ganzoo.data.layout import validation_path
 from ganzoo.data.lmdb_annotations import annotation_entries, attribute_entries
 from ganzoo.data.lmdb_builder import LmdbBuilder, PreparedImage, build_lmdb, check_absent
@@ -110,7 +109,6 @@ def prepare(
     *,
     lossless: bool = False,
     flip: bool | None = None,
-    domains: bool = True,
     fit: str | None = None,
     workers: int | None = None,
     say: Say = lambda line: None,
@@ -122,7 +120,7 @@ def prepare(
     Each size is scaled (Lanczos) from the original, unless the source stores the image at that size. Images are made
     square by `fit` (see `DataInfo`; None: as the data set says), and saved as JPEG of quality 100, or as PNG if
     `lossless`, with transparency or in a zip archive. `flip` says whether training may mirror the images (None: as the
-    data set says). `domains=False` omits the labels. Annotations are stored only in an LMDB, attributes in an LMDB, or
+    data set says). Annotations are stored only in an LMDB, attributes in an LMDB, or
     in a zip archive if there are no labels. Unreadable images are skipped and listed in the result.
 
     If the data set has validation images, they are written first, to NAME-val.lmdb beside NAME.lmdb, so that both are
@@ -135,12 +133,10 @@ def prepare(
     kind = file_format(path)
     if kind is not None:
         check_file_format(path, sizes)
-    if not domains:
-        dataset = with_labels(dataset, NO_LABELS)  # so that the validation folders may have any names
     if fit is not None:
         dataset = with_fit(dataset, fit)
     lossless = lossless or kind is ZipBuilder or dataset.info.channels == 4
-    explain_labels(dataset, path, domains, say)
+    explain_labels(dataset, path, say)
     validation = dataset.validation()
     validation_lmdb = validation_path(path)
     check_absent(path)
@@ -151,7 +147,7 @@ def prepare(
         )
 
     def describe(images: Dataset) -> _Description:
-        return _Description(images, tuple(sizes), lossless, flip, domains)
+        return _Description(images, tuple(sizes), lossless, flip)
 
     if kind is not None:
         return _prepare_files(kind, path, dataset, validation, describe, workers, say)
@@ -273,10 +269,8 @@ class _Description:
     """Description of an LMDB's content: a plan that identifies it while it is unfinished, and the metadata that ganzoo
     adds to the reference layout when it is finished."""
 
-    def __init__(
-        self, dataset: Dataset, sizes: tuple[int, ...], lossless: bool, flip: bool | None, domains: bool
-    ) -> None:
-        self.sizes, self.lossless, self._dataset, self._domains = sizes, lossless, dataset, domains
+    def __init__(self, dataset: Dataset, sizes: tuple[int, ...], lossless: bool, flip: bool | None) -> None:
+        self.sizes, self.lossless, self._dataset = sizes, lossless, dataset
         info = dataset.info
         self.plan = {"sizes": list(sizes), "lossless": lossless, "channels": info.channels, "images": len(dataset)}
         self.plan["format"] = 2  # of the temporary entries
@@ -290,7 +284,7 @@ class _Description:
         if info.channels == 4:
             self.fixed_metadata["channels"] = 4
         self.fixed_metadata["plan"] = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
-        if domains and info.domains:
+        if info.domains:
             self.fixed_metadata["domains"] = list(info.domains)
 
     def metadata(self, labels: Sequence[int]) -> dict[str, Any]:
@@ -300,7 +294,7 @@ class _Description:
 
     def names(self, skipped: Collection[int]) -> list[str] | None:
         """Return the names of all images within their domains, except the skipped ones; None if they have none."""
-        if not (self._domains and self._dataset.info.domains):
+        if not self._dataset.info.domains:
             return None
         try:
             names = self._dataset.names()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import backend, distributed, runs
-from ganzoo.backend.environment import amx_available
+from ganzoo.backend import environment
 from ganzoo.checkpoints import checkpoint
 from ganzoo.data.catalog import training_data_of
 from ganzoo.distributed import collectives
@@ -132,7 +132,8 @@ def _say_choices(planned: Plan, options: Any, chosen: dict[str, Any], say: Say, 
     resolved = [format_setting(name, new) for name, (_, new) in changes(options, planned.options).items()]
     if resolved:
         say(f"chosen for {planned.data.name}: {', '.join(resolved)}")
-    if backend.device() == "cpu" and "precision" not in chosen and planned.train.precision != "amp" and amx_available():
+    unchosen = backend.device() == "cpu" and "precision" not in chosen and planned.train.precision != "amp"
+    if unchosen and environment.amx_available():
         say("this processor has AMX: --precision amp (bfloat16 convolutions) trains faster")
     for warning in planned.warnings:
         warn(f"warning: {warning}")

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ganzoo.data.images import crop_and_resize
+from ganzoo.data.labelling import with_labels
 from ganzoo.data.order import indices_by_name
 from ganzoo.data.preparing import default_sizes, parse_sizes, prepare
 from ganzoo.data.pyramid import SIZES
@@ -137,7 +138,7 @@ def test_domains_labels_and_flip_are_stored(tmp_path: Path) -> None:
         data = open_path(path)
         assert (data.info.domains, data.info.flip) == (("cat", "dog", "yak"), flip is True)
         assert [data.load(index)[1] for index in range(5)] == [0, 1, 1, 2, 2]
-    prepare(source, tmp_path / "plain.lmdb", [8], domains=False)
+    prepare(with_labels(source, "none"), tmp_path / "plain.lmdb", [8])
     assert open_path(tmp_path / "plain.lmdb").info.domains == ()
     prepare(open_path(tmp_path / "True.lmdb"), tmp_path / "again.lmdb", [8])
     assert open_path(tmp_path / "again.lmdb").info == DataInfo("again", 5, 8, 3, ("cat", "dog", "yak"), flip=True)
@@ -243,8 +244,8 @@ def test_readable_files_are_prepared_and_unreadable_ones_listed(tmp_path: Path) 
 def test_readable_images_keep_the_names_by_which_they_are_paired(tmp_path: Path) -> None:
     files = {f"{domain}/{name}.png": encoded(noise()) for domain in ("a", "b") for name in ("ä", "x/1", "y")}
     root = write_folder(tmp_path / "set", {**files, "a/bad.png": b"", "b/bad.png": b""})
-    for out, domains in (("pairs.lmdb", True), ("images.lmdb", False)):
-        prepare(open_path(root), tmp_path / out, (8, 16), domains=domains, workers=1)
+    for out, labels in (("pairs.lmdb", None), ("images.lmdb", "none")):
+        prepare(open_path(root, labels=labels), tmp_path / out, (8, 16), workers=1)
     data = open_path(tmp_path / "pairs.lmdb")
     assert data.names() == data.at_size(8).names() == ["x/1", "y", "ä"] * 2
     assert indices_by_name(data).tolist() == [[0, 1, 2], [3, 4, 5]]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ganzoo.data.images import crop_and_resize, fit_array
+from ganzoo.data.labelling import with_labels
 from ganzoo.data.layout import validation_path
 from ganzoo.data.preparing import prepare
 from ganzoo.data.storage import StoredImages, open_path
@@ -57,7 +58,7 @@ def test_without_labels_the_parts_may_have_different_domains(tmp_path: Path) -> 
     with pytest.raises(DataError, match="val/fish/: not a domain of the training images"):
         prepare(source, tmp_path / "out.lmdb", [8])
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
-    prepare(source, tmp_path / "out.lmdb", [8], domains=False)
+    prepare(with_labels(source, "none"), tmp_path / "out.lmdb", [8])
     validation_set = validation(open_path(tmp_path / "out.lmdb"))
     assert (len(validation_set), validation_set.info.domains) == (2, ())
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo import DataError, DataInfo, OptionError, open_path, prepare, with_fit
+from ganzoo import DataError, DataInfo, OptionError, open_path, prepare, with_fit, with_labels
 from ganzoo.data.images import crop_and_resize
 from ganzoo.data.layout import validation_path
 from ganzoo.data.zip_writer import image_name
@@ -94,7 +94,7 @@ def test_images_without_labels(tmp_path: Path, domains: bool) -> None:
         if not domains
         else open_path(write_folder(tmp_path / "set", {"1.png": encoded(noise())}))
     )
-    prepare(source, tmp_path / "out.zip", [4], domains=domains)
+    prepare(source if domains else with_labels(source, "none"), tmp_path / "out.zip", [4])
     assert read_archive(tmp_path / "out.zip")[1] is None
     assert open_path(tmp_path / "out.zip").info.domains == ()
 

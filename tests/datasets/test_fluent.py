@@ -52,10 +52,15 @@ def test_an_unpacked_folder_gives_the_same_images(tmp_path: Path) -> None:
     assert one.describe(4) == "fluent: 1f9d1-1f3fb-200d-1f33e.webp"
 
 
-def test_transparent_images_are_composited_over_white(tmp_path: Path) -> None:
+def test_transparent_images_are_composited_over_white_unless_transparency_is_kept(tmp_path: Path) -> None:
     transparent = encoded(Image.new("RGBA", (16, 16), (255, 0, 0, 0)), "webp", lossless=True)
     data = Fluent().from_files([pack(tmp_path / "a.tgz", {"package/assets/1f600.webp": transparent})])
+    assert data.has_alpha
     assert (data.load(0)[0] == 255).all()
+    kept = data.with_alpha()
+    assert kept.info == DataInfo("fluent", 1, 256, 4)
+    assert (kept.load(0)[0][..., 3] == 0).all()
+    assert data.info.channels == 3
 
 
 def test_the_error_for_a_missing_set_says_how_to_get_it(ganzoo: Run) -> None:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ganzoo.interfaces.options import options_by_name, resolve
+from ganzoo.interfaces.options import Option, options_by_name, resolve
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.launch import read_preset, select_options
 from tests.fuzz.edits import ODD_VALUES, Choices, file_from, ganzoo_errors_allowed
@@ -30,7 +30,11 @@ def seeds() -> list[bytes]:
 def _values(model: Any) -> dict[str, Any]:
     values = {**TrainOptions().to_dict(), **model.options().to_dict(), **model.presets.get("paper", {})}
     known = {**options_by_name(TrainOptions), **options_by_name(model.options)}
-    return {name: EXAMPLE_VALUES[known[name].type] if value is None else value for name, value in values.items()}
+    return {name: _example(known[name]) if value is None else value for name, value in values.items()}
+
+
+def _example(option: Option) -> Any:
+    return option.choices[0] if option.choices else EXAMPLE_VALUES[option.type]
 
 
 def _toml(value: Any) -> str:

@@ -254,7 +254,7 @@ def test_additional_numbers_are_logged():
         (dataclasses.replace(DATA, domains=()), {}, "no domains"),
         (dataclasses.replace(DATA, size=96), {}, "--size: 96 is not a power of two"),
         (DATA, {"channels_base": 64, "size": 128}, "--channels-base"),
-        (dataclasses.replace(DATA, channels=1), {"w_hpf": 1.0}, "colour images only"),
+        (dataclasses.replace(DATA, channels=1), {"w_hpf": 1.0}, "RGB images only"),
         (DATA, {"w_hpf": 1.0, "wing": "none/wing.ckpt"}, "--w-hpf 1 needs landmark weights.*none/wing.ckpt.*--w-hpf 0"),
     ],
 )

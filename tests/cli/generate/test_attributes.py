@@ -182,7 +182,10 @@ def test_a_dry_run_and_a_check_name_the_attributes(ganzoo):
     assert "attributes: bright, age" in ganzoo("data", "show", "shades").output
 
 
-def test_a_prepared_data_set_has_no_attributes(ganzoo):
+def test_a_prepared_data_set_keeps_its_attributes(ganzoo):
     result = ganzoo("data", "prepare", "shades", "--out", "stored", "--sizes", "8", "--workers", "1")
     assert result.exit_code == 0, result.output
-    assert "the attributes (bright, age) are not stored" in result.output
+    assert "attributes: bright, age" in ganzoo("data", "show", "stored").output
+    check = ganzoo("data", "check", "stored").output
+    assert "attribute bright:" in check
+    assert "attribute age:" in check
