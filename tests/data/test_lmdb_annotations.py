@@ -188,7 +188,7 @@ def test_labels_are_part_of_the_plan_of_an_unfinished_lmdb(tmp_path: Path, monke
     from ganzoo.data.preparing import _Description
 
     plans = [
-        _Description(data, (8,), False, None, True).plan
+        _Description(data, (8,), False, None).plan
         for data in (Annotated(), with_labels(Annotated(), "age"), with_labels(Annotated(), "hair"))
     ]
     assert [plan.pop("labels", None) for plan in plans] == [None, "age", "hair"]
