@@ -66,10 +66,7 @@ def add_labels(sheet: np.ndarray, labels: Sequence[str], reserve: Sequence[str] 
 
 def _text(text: str, size: int) -> np.ndarray:
     """Render text in black on white, uint8 (H, W), cropped to its bounding box."""
-    try:
-        font = ImageFont.load_default(size)
-    except TypeError:  # before Pillow 10.1, the font has a fixed size
-        font = ImageFont.load_default()
+    font = ImageFont.load_default(size)
     latin1 = text[:LABEL_LENGTH].encode("latin-1", "replace").decode("latin-1")
     canvas = Image.new("L", (2 * size * (len(latin1) + 1), 3 * size))
     ImageDraw.Draw(canvas).text((size, size), latin1, 255, font)

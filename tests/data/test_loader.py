@@ -251,7 +251,7 @@ def _attributes_match(batch: ImageBatch) -> bool:
 @few_examples
 @given(st.integers(2, 12), st.sets(st.integers(0, 11), max_size=4), batches, seeds, st.integers(0, 40))
 def test_attributes_follow_their_images(length: int, bad: set[int], batch: int, seed: int, position: int) -> None:
-    bad = {index for index in bad if 2 * index < length}  # at most half of the images
+    bad = {index for index in bad if index < length // 2}  # at most half of the images
     loader = make_loader(Shades(count=length, unreadable=bad), batch, seed)
     with stream(loader, position) as found:
         first, second = next(found), next(found)
