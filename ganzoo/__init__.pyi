@@ -3,6 +3,7 @@
 import typing
 
 from .api.loaded import LoadedRun as LoadedRun
+from .api.loaded import Look as Look
 from .api.loaded import load as load
 from .api.pictures import Animation as Animation
 from .api.pictures import Images as Images

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -32,6 +32,8 @@ from ganzoo.sampling.selection import open_generator, requested_mixing, requeste
 from ganzoo.sampling.translation_job import open_translation
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from ganzoo.checkpoints.checkpoint import Checkpoint
     from ganzoo.registry.plugins import Registry
 
@@ -54,12 +56,25 @@ def load(name: StrPath | int = "latest", *, experiments: StrPath = "experiments"
     return LoadedRun(saved, folder, registry, device)
 
 
+class Look(TypedDict, total=False):
+    """Arguments for how images look: the `classes` (an index, a name, a list, 'all', or a dictionary from names to
+    numbers of images); `attributes`, a dictionary; of style-based models truncation `psi`, the `psi_layers` that it
+    affects, and `noise` ('const', 'random' or 'none'); `size`, a resolution (px) that the model was trained at."""
+
+    classes: Any
+    attributes: Any
+    psi: float
+    psi_layers: int | str
+    noise: str
+    size: int
+
+
 class LoadedRun:
     """A run at one of its checkpoints. Its methods do what the command line does, and give the same pixels.
 
     They take what the options of `ganzoo generate` and `ganzoo evaluate` take, and raise OptionError for a wrong value.
-    `seeds` are a number, a list, a range or a text such as '0-31'. `classes` are an index, a name, a list, 'all', or a
-    dictionary from names to numbers of images. The methods may be called from any thread; others wait meanwhile.
+    `seeds` are a number, a list, a range or a text such as '0-31'. The methods may be called from any thread; others
+    wait meanwhile.
     """
 
     def __init__(self, saved: Checkpoint, folder: Path, registry: Registry, device: str = "auto") -> None:
@@ -87,21 +102,9 @@ class LoadedRun:
         """The options of the run, by name."""
         return {**(self._saved.run.train or {}), **self._saved.run.options}
 
-    def generate(
-        self,
-        seeds: Any = None,
-        *,
-        classes: Any = None,
-        attributes: Any = None,
-        psi: float | None = None,
-        psi_layers: int | str | None = None,
-        noise: str | None = None,
-        size: int | None = None,
-    ) -> Images:
-        """Generate an image for each seed, and for each class if the model has classes."""
-        request = self._request(
-            seeds=seeds, classes=classes, attributes=attributes, psi=psi, psi_layers=psi_layers, noise=noise, size=size
-        )
+    def generate(self, seeds: Any = None, **look: Unpack[Look]) -> Images:
+        """Generate an image for each seed, and for each class if the model has classes. For `look` see `Look`."""
+        request = self._request(seeds=seeds, **look)
         with self._sampler(request) as (sampler, data):
             rows = rows_of(request, sampler, data)
             images = np.stack(list(images_of(sampler, rows)))
@@ -117,62 +120,22 @@ class LoadedRun:
         space: str | None = None,
         path: str | None = None,
         fps: int = FPS,
-        classes: Any = None,
-        attributes: Any = None,
-        psi: float | None = None,
-        psi_layers: int | str | None = None,
-        noise: str | None = None,
-        size: int | None = None,
+        **look: Unpack[Look],
     ) -> Animation:
         """Return a looping walk through the latents of the seeds, `steps` frames from one to the next, which are all
-        kept in memory. With a `grid` (rows, columns), each cell walks through its share of the seeds."""
-        request = self._request(
-            interpolate=True,
-            seeds=seeds,
-            steps=steps,
-            grid=grid,
-            space=space,
-            path=path,
-            classes=classes,
-            attributes=attributes,
-            psi=psi,
-            psi_layers=psi_layers,
-            noise=noise,
-            size=size,
-        )
+        kept in memory. With a `grid` (rows, columns), each cell walks through its share of the seeds. For `look` see
+        `Look`."""
+        request = self._request(interpolate=True, seeds=seeds, steps=steps, grid=grid, space=space, path=path, **look)
         if not 1 <= fps <= 120:
             raise OptionError(f"--fps: {fps!r} is not a whole number from 1 to 120.")
         with self._sampler(request) as (sampler, data):
             frames, count = requested_walk(sampler, request, data)
             return Animation(np.stack(list(progress(frames, count, "frame"))), fps)
 
-    def mix(
-        self,
-        sources: Any = None,
-        destinations: Any = None,
-        *,
-        layers: Any = None,
-        classes: Any = None,
-        attributes: Any = None,
-        psi: float | None = None,
-        psi_layers: int | str | None = None,
-        noise: str | None = None,
-        size: int | None = None,
-    ) -> Images:
+    def mix(self, sources: Any = None, destinations: Any = None, *, layers: Any = None, **look: Unpack[Look]) -> Images:
         """Return a style-mixing sheet, one picture uint8 (H, W, C): each destination (left) with the style of each
-        source (top) in some `layers`: 'coarse', 'middle', 'fine', a number or a range."""
-        request = self._request(
-            mix=True,
-            sources=sources,
-            destinations=destinations,
-            mix_layers=layers,
-            classes=classes,
-            attributes=attributes,
-            psi=psi,
-            psi_layers=psi_layers,
-            noise=noise,
-            size=size,
-        )
+        source (top) in some `layers`: 'coarse', 'middle', 'fine', a number or a range. For `look` see `Look`."""
+        request = self._request(mix=True, sources=sources, destinations=destinations, mix_layers=layers, **look)
         with self._sampler(request) as (sampler, data):
             return Images(requested_mixing(sampler, request, data)[0])
 
@@ -275,8 +238,11 @@ class LoadedRun:
         return f"<b>{html.escape(self.path.name)}</b><table>{rows}</table>{pictures}"
 
     def _request(self, **given: Any) -> GenerateRequest:
-        values: dict[str, Any] = {**dict.fromkeys(VALUES), **given}
-        values["class"] = list_text("class", values.pop("classes"))
+        classes = list_text("class", given.pop("classes", None))
+        if unknown := given.keys() - VALUES:
+            known = ", ".join(Look.__annotations__)
+            raise TypeError(f"unexpected argument {min(unknown)!r}; besides those of its own it takes {known}")
+        values: dict[str, Any] = {**dict.fromkeys(VALUES), **given, "class": classes}
         values["attributes"] = settings_text("attributes", values["attributes"])
         for name in ("seeds", "sources", "destinations"):
             values[name] = seeds_text(name, values[name])

@@ -21,6 +21,7 @@ from ganzoo.data.annotations import (
 )
 from ganzoo.data.label_file import MAX_ATTRIBUTES
 from ganzoo.data.labels import FOLDER, MAX_DOMAINS, NO_LABELS, class_names, domains_of, labels_of_values
+from ganzoo.data.wrapped import WrappedDataset
 from ganzoo.errors import DataError, OptionError, did_you_mean, printable
 from ganzoo.interfaces.dataset import Dataset
 
@@ -64,15 +65,16 @@ def with_labels(dataset: Dataset, labels: str) -> Dataset:
     return LabelledImages(unlabelled, labels, found)
 
 
-class LabelledImages(Dataset):
+class LabelledImages(WrappedDataset):
     """The images of another data set with other labels."""
 
     def __init__(self, images: Dataset, labelled_by: str, labels: Labels) -> None:
-        self.images, self.labelled_by, self._chosen = images, labelled_by, labels
-        self.format, self.notes, self.ignored_files = images.format, images.notes, images.ignored_files
-        self.has_alpha, self.path = images.has_alpha, getattr(images, "path", None)
-        self.info = replace(images.info, domains=labels.domains, attributes=labels.attribute_names)
+        super().__init__(images, replace(images.info, domains=labels.domains, attributes=labels.attribute_names))
+        self.labelled_by, self._chosen = labelled_by, labels
         self._labels = np.zeros(len(images), np.int64) if labels.labels is None else labels.labels
+
+    def with_images(self, images: Dataset) -> Dataset:
+        return LabelledImages(images, self.labelled_by, self._chosen)
 
     def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         return self.images.load(index, size)[0], int(self._labels[index])
@@ -82,13 +84,7 @@ class LabelledImages(Dataset):
 
     def attributes(self) -> np.ndarray:
         values = self._chosen.attributes
-        return super().attributes() if values is None else values.copy()
-
-    def annotations(self) -> Mapping[str, Sequence[Any]]:
-        return self.images.annotations()
-
-    def names(self) -> Sequence[str]:
-        return self.images.names()
+        return Dataset.attributes(self) if values is None else values.copy()
 
     def validation(self) -> Dataset | None:
         images = self.images.validation()
@@ -104,27 +100,11 @@ class LabelledImages(Dataset):
         found = _find_labels(images, columns, self.labelled_by, names, self._chosen)
         return LabelledImages(images, self.labelled_by, found)
 
-    def with_alpha(self) -> Dataset:
-        return self.with_images(self.images.with_alpha())
-
-    def at_size(self, size: int) -> Dataset:
-        return self.with_images(self.images.at_size(size))
-
-    def with_images(self, images: Dataset) -> LabelledImages:
-        """Return other versions of the same images with these labels."""
-        return self if images is self.images else LabelledImages(images, self.labelled_by, self._chosen)
-
-    def shorter_sides(self, max_count: int) -> list[int]:
-        return self.images.shorter_sides(max_count)
-
     def fingerprint(self) -> str:
         found = hashlib.sha256(repr((self.images.fingerprint(), self.info)).encode())
         for values in (self._labels, self._chosen.attributes):
             found.update(b"" if values is None else values.tobytes())
         return found.hexdigest()
-
-    def describe(self, index: int) -> str:
-        return self.images.describe(index)
 
 
 def describe_labels(dataset: Dataset) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ganzoo.data.images import crop_and_resize
+from ganzoo.data.storage import open_path
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 
 
@@ -53,3 +54,10 @@ class NumberedDataset(Dataset):
         image = np.zeros((4, 4, 1), np.uint8)
         image[:, 0] = index % 256
         return crop_and_resize(image, size), index
+
+
+def pets(root: Path, **others: bytes) -> Dataset:
+    """Make cats and dogs for training, and a dog for validation."""
+    paths = [f"train/{kind}/{index}.png" for kind in ("cat", "dog") for index in range(3)] + ["val/dog/0.png"]
+    files = {path: encoded(noise(20, 24, seed=at)) for at, path in enumerate(paths)}
+    return open_path(write_folder(root, {**files, **others}))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo import DataError, DataInfo, OptionError, open_path, prepare
+from ganzoo import DataError, DataInfo, open_path, prepare
 from ganzoo.data import parquet_writer
 from ganzoo.data.images import crop_and_resize
 from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
@@ -96,25 +96,10 @@ def test_validation_images_of_other_classes_are_an_error(tmp_path: Path) -> None
 # Errors
 
 
-def test_several_sizes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"--sizes 4,8: a \.parquet file holds one size"):
-        prepare(NumberedDataset(3), tmp_path / "out.parquet", [4, 8])
-
-
 def test_without_pyarrow_the_message_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(
         DataError, match=r'out\.parquet: writing Parquet needs pyarrow\. Run: pip install "ganzoo\[parquet\]"'
     ):
-        prepare(NumberedDataset(3), tmp_path / "out.parquet", [4])
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_full_disk_is_an_error_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(parquet.ParquetWriter, "write_table", full)
-    with pytest.raises(DataError, match=r"out\.parquet: can't be written \(No space left on device: free some space\)"):
         prepare(NumberedDataset(3), tmp_path / "out.parquet", [4])
     assert list(tmp_path.iterdir()) == []
