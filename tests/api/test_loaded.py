@@ -105,6 +105,11 @@ def test_wrong_values_are_refused_in_the_words_of_the_command_line(trained, call
     assert str(caught.value).startswith(problem)
 
 
+def test_an_unknown_argument_is_a_type_error_that_names_the_others(trained):
+    with pytest.raises(TypeError, match=r"unexpected argument 'class_'; besides those of its own it takes classes, "):
+        zoo.load().generate(0, class_=3)
+
+
 def test_scores_are_those_of_the_command_line(ganzoo, trained):
     command = ganzoo("evaluate", "--metrics", "fid,kid", "--samples", "12", "--real", "12")
     assert command.exit_code == 0, command.output

@@ -284,7 +284,7 @@ def test_default_sizes_depend_on_all_images_not_only_the_first(ganzoo, workdir):
 @pytest.mark.parametrize("name", ["mine.zip", "mine.parquet"])
 def test_prepare_writes_files_for_other_programs(ganzoo, workdir, name):
     if name.endswith("parquet"):
-        pytest.importorskip("pyarrow")
+        pytest.importorskip("pyarrow", reason="needs pyarrow, which the extra `parquet` installs")
     files = {f"{kind}/{number}.png": encoded(noise(40, 50)) for kind in ("cat", "dog") for number in range(3)}
     write_folder(workdir / "set", files)
     result = ganzoo("data", "prepare", "set", "--out", name)

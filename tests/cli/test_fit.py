@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from ganzoo.checkpoints import checkpoint
 from ganzoo.data.storage import open_path
 from ganzoo.interfaces.dataset import FITS
 from tests.cli.test_train import RUN, one_error
@@ -19,6 +18,7 @@ from tests.conftest import TINY_RUN_OPTIONS
 from tests.data.pictures import encoded, noise, write_folder
 from tests.sampling.test_translation import cells
 from tests.support import mean_colour
+from tests.support.runs import newest, same, tensors
 
 pytestmark = pytest.mark.usefixtures("jittor")
 TRAIN = ["train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS]
@@ -55,20 +55,6 @@ def data_of(run: Path = RUN) -> dict:
     return json.loads((run / "options.json").read_text())["data"]
 
 
-def saved(run: Path = RUN) -> checkpoint.Checkpoint:
-    newest = checkpoint.newest_intact(run, lambda path, error: None)
-    assert newest is not None
-    return newest
-
-
-def weights(run: Path = RUN) -> dict[str, np.ndarray]:
-    return saved(run).tensors
-
-
-def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
-
-
 # Training
 
 
@@ -84,7 +70,7 @@ def test_training_and_its_sheet_of_reals_use_the_fitted_images(ganzoo, oblong):
         padded = (first[:2] == 255).all() and (first[6:] == 255).all()
         stretched = (first[:, 0] == 0).all() and (first[:, 7] == 255).all()
         assert {"pad": (True, False), "stretch": (False, True)}.get(fit, (False, False)) == (padded, stretched)
-        found[number] = weights(run)
+        found[number] = tensors(run)
     assert same(found[0], found[1])  # crop is the default
     assert not any(same(found[one], found[other]) for one, other in ((1, 2), (1, 3), (2, 3)))
 
@@ -92,7 +78,7 @@ def test_training_and_its_sheet_of_reals_use_the_fitted_images(ganzoo, oblong):
 def test_a_cropped_run_is_described_as_by_earlier_versions(ganzoo, pictures):
     assert ganzoo(*TRAIN, "--fit", "crop").exit_code == 0
     assert "fit" not in data_of()
-    assert saved().data.fit == "crop"
+    assert newest(RUN).data.fit == "crop"
 
 
 def test_a_preset_may_choose_the_fit(ganzoo, pictures):
@@ -109,11 +95,11 @@ def test_a_dry_run_shows_the_fit(ganzoo, pictures):
 @pytest.mark.parametrize("fit", ["pad", "stretch"])
 def test_a_resumed_run_keeps_its_fit_exactly(ganzoo, pictures, fit):
     assert ganzoo(*TRAIN, "--fit", fit).exit_code == 0
-    whole = weights()
+    whole = tensors(RUN)
     shutil.rmtree(RUN)
     assert ganzoo(*TRAIN, "--fit", fit, "--kimg", "0.008").exit_code == 0
     assert ganzoo("train", "gan", "--resume", "latest", "--kimg", "0.016").exit_code == 0
-    assert same(weights(), whole)
+    assert same(tensors(RUN), whole)
 
 
 def test_a_run_cannot_be_resumed_with_another_fit(ganzoo, pictures):
@@ -162,7 +148,8 @@ def test_prepared_squares_decide_the_fit(ganzoo, pictures):
     assert data_of(Path("experiments/00000-gan-mine"))["fit"] == "pad"
     assert ganzoo("data", "prepare", "mine", "--out", "again", "--sizes", "4").exit_code == 0
     assert open_path(Path("data/again.lmdb")).info.fit == "pad"
-    assert one_error(ganzoo("data", "prepare", "mine", "--out", "other", "--fit", "crop"), 2)
+    refused = one_error(ganzoo("data", "prepare", "mine", "--out", "other", "--fit", "crop"), 2)
+    assert refused.startswith("Error: --fit crop: mine was prepared with --fit pad")
 
 
 @pytest.mark.parametrize("fit", FITS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import io
 import json
 import struct
@@ -14,13 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ganzoo import open_path
 from tests.conftest import TINY_RUN_OPTIONS
+from tests.support.packages import needs_pyarrow
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8)
 LABELS = [0, 1, 2] * 4
-needs_pyarrow = pytest.mark.skipif(
-    importlib.util.find_spec("pyarrow") is None, reason="needs pyarrow, which the extra `parquet` installs"
-)
 
 
 def png(index: int) -> bytes:
@@ -106,5 +104,8 @@ def test_images_of_every_format_are_trained_on_with_and_without_their_classes(ga
         assert result.exit_code == 0, result.output
         run = next((workdir / "experiments").glob(f"{number:05}-*"))
         assert json.loads((run / "stats.jsonl").read_text().splitlines()[-1])["images"] == 8
-        data = json.loads((run / "options.json").read_text())["data"]
+        description = json.loads((run / "options.json").read_text())
+        assert description["options"]["conditional"] is bool(number)
+        data = description["data"]
         assert (data["count"], data["size"], len(data["domains"])) == (12, 8, 3)
+    assert open_path(workdir / name).labels().tolist() == (sorted(LABELS) if name == "folder" else LABELS)

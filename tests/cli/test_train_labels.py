@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ganzoo.checkpoints import checkpoint
 from tests.conftest import TINY_RUN_OPTIONS
+from tests.support.runs import newest, same
 from tests.support.shades import ShadesGAN
 
 TRAIN = ["train", "gan", "--data", "pictures", "--conditional", "--labels", "hair", *TINY_RUN_OPTIONS]
@@ -37,13 +37,10 @@ def test_a_run_with_labels_stops_and_resumes_exactly_and_is_evaluated_with_them(
     assert ganzoo(*TRAIN, "--kimg", "0.008").exit_code == 0
     resumed = ganzoo("train", "gan", "--resume", "1", "--kimg", "0.016")
     assert resumed.exit_code == 0, resumed.output
-    whole, continued = (
-        checkpoint.read(checkpoint.newest(RUN.with_name(f"0000{number}-gan-pictures"))) for number in (0, 1)
-    )
+    whole, continued = (newest(RUN.with_name(f"0000{number}-gan-pictures")) for number in (0, 1))
     assert whole.data.domains == ("blond", "red")
     assert whole.metadata == continued.metadata
-    for name, value in whole.tensors.items():
-        np.testing.assert_array_equal(value, continued.tensors[name])
+    assert same(whole.tensors, continued.tensors)
     evaluated = ganzoo("evaluate", "0", "--metrics", "kid", "--samples", "10", "--per-class")
     assert evaluated.exit_code == 0, evaluated.output
     assert "blond" in evaluated.output

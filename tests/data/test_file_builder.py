@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import re
 from pathlib import Path
 
@@ -12,10 +11,8 @@ import pytest
 from ganzoo import DataError, OptionError, open_path, prepare, with_fit
 from ganzoo.data.layout import validation_path
 from tests.data.pictures import NumberedDataset, pets
+from tests.support.packages import needs_pyarrow
 
-needs_pyarrow = pytest.mark.skipif(
-    importlib.util.find_spec("pyarrow") is None, reason="needs pyarrow, which the extra `parquet` installs"
-)
 NAMES = ["out.zip", pytest.param("out.parquet", marks=needs_pyarrow)]
 WRITERS = {
     "out.zip": ("zipfile", "ZipFile", "writestr"),
@@ -42,7 +39,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing_behind(
 @pytest.mark.parametrize("name", NAMES)
 def test_several_sizes_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(
-        OptionError, match=rf"a {re.escape(name[3:])} file holds one size\. Give one, as in --sizes 8\."
+        OptionError, match=rf"--sizes 4,8: a {re.escape(name[3:])} file holds one size\. Give one, as in --sizes 8\."
     ):
         prepare(NumberedDataset(3), tmp_path / name, [4, 8])
 

@@ -87,9 +87,8 @@ def test_stored_sizes_and_validation_images_are_fitted_too(tmp_path):
     for other in (with_fit(Plugin(), "pad").validation(), with_fit(split, "pad").validation()):
         assert other is not None
         assert (other.info.name[-3:], other.info.fit) == ("val", "pad")
-    for at in (with_fit(Plugin(), "stretch").at_size(10), with_fit(pyramid, "stretch").at_size(8)):
-        assert at.info.fit == "stretch"
-        side = at.info.size
+    for at, side in ((with_fit(Plugin(), "stretch").at_size(10), 10), (with_fit(pyramid, "stretch").at_size(8), 8)):
+        assert (at.info.fit, at.info.size) == ("stretch", side)
         np.testing.assert_array_equal(at.load(0, side)[0], fit_array(at.load(0)[0], side, fit="stretch"))
 
 

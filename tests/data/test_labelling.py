@@ -16,6 +16,8 @@ from PIL import Image
 
 from ganzoo import DataError, Dataset, OptionError, open_path, with_fit, with_labels
 from ganzoo.data.labelling import describe_labels
+from ganzoo.data.labels import class_names
+from ganzoo.errors import PluginError, printable
 from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
 
 KNOWN: dict[str, Sequence[Any]] = {
@@ -86,6 +88,7 @@ def test_equal_values_have_equal_labels_and_domains_are_different(values: list[A
     labels = data.labels().tolist()
     assert {*labels} == {*range(len(data.info.domains))}
     assert len({*data.info.domains}) == len(data.info.domains)
+    assert [data.info.domains[label] for label in labels] == [printable(str(name)) for name in class_names(values)]
     known = dict(zip(map(repr, values), labels))
     assert all(known[repr(value)] == label for value, label in zip(values, labels))
 
@@ -133,11 +136,11 @@ def test_images_without_a_value_are_counted_and_the_first_is_named() -> None:
 
 
 def test_a_plugin_whose_annotations_do_not_fit_is_named() -> None:
-    with pytest.raises(Exception, match=r"the annotation 'x' contains .*; values are text"):
+    with pytest.raises(PluginError, match=r"the annotation 'x' contains .*; values are text"):
         with_labels(Annotated({"x": [{}, 1]}), "x")
     data = Annotated({"x": [1, 2]})
     data.known = {"x": [1]}
-    with pytest.raises(Exception, match="the annotation 'x' has 1 value for 2 images"):
+    with pytest.raises(PluginError, match="the annotation 'x' has 1 value for 2 images"):
         with_labels(data, "x")
 
 

@@ -47,8 +47,9 @@ def seeds() -> list[bytes]:
 
 def check(data: bytes) -> None:
     choices = Choices(data)
-    labels = edit_bytes(choices, idx(LABELS)) if choices.below(2) else None
+    kind = choices.below(3)
     name, content = choose_file(choices, files())
+    labels = None if kind == 0 else idx(LABELS) if kind == 1 else edit_bytes(choices, idx(LABELS))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "inner" / name
         path.parent.mkdir()

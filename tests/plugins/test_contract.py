@@ -32,8 +32,9 @@ def test_every_bundled_model_is_tested_here() -> None:
     bundled = {
         name for each in registry.plugins if each.distribution == "ganzoo" for name in each.provides.get("models", [])
     }
-    (marker,) = test_a_bundled_model_does_what_ganzoo_expects.pytestmark  # type: ignore[attr-defined]
-    assert {name for name, _ in marker.args[1]} == bundled
+    for test in (test_a_bundled_model_does_what_ganzoo_expects, test_a_bundled_model_accepts_images_with_alpha):
+        (marker,) = test.pytestmark  # type: ignore[attr-defined]
+        assert {name for name, _ in marker.args[1]} == bundled
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_a_gif_may_be_entirely_transparent_or_opaque(tmp_path):
 
 
 def test_mp4_is_over_white(tmp_path):
-    pytest.importorskip("av")
+    pytest.importorskip("av", reason="MP4 needs the extra 'video'")
     frames = np.repeat(rgba_frames(1, side=64), 3, 0)
     image_files.save_animation(tmp_path / "x.mp4", frames)
     import av

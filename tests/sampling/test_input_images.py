@@ -33,7 +33,9 @@ def test_a_part_of_a_file_name_is_short_and_has_no_separator():
 def test_images_become_square_as_in_training(tmp_path: Path, fit: str, channels: int) -> None:
     sources = {width: noise(width, 12, "RGB" if channels == 3 else "L") for width in (20, 9)}
     folder = write_folder(tmp_path, {f"{width}.png": encoded(image) for width, image in sources.items()})
-    for image in InputImages([str(folder)], "--source", DataInfo("x", 1, 8, channels, fit=fit)):
+    images = [*InputImages([str(folder)], "--source", DataInfo("x", 1, 8, channels, fit=fit))]
+    assert len(images) == 2
+    for image in images:
         pixels = np.asarray(sources[int(image.name)]).reshape(12, -1, channels)
         np.testing.assert_array_equal(image.pixels, fit_array(pixels, 8, fit=fit))
 
