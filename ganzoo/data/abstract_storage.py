@@ -11,6 +11,7 @@ import numpy as np
 
 from ganzoo.data.pyramid import choose_size
 from ganzoo.errors import DataError
+from ganzoo.interfaces.dataset import FITS
 
 MAX_FILE_BYTES = 256 << 20  # bytes per file: an uncompressed RGB image of Pillow's MAX_IMAGE_PIXELS
 
@@ -95,6 +96,15 @@ def check_size(size: int, limit: int = MAX_FILE_BYTES) -> None:
         raise ValueError(f"{size:,} bytes; the limit is {limit:,}")
 
 
+def stored_fit(metadata: Mapping[str, Any], prepared: bool) -> str | None:
+    """Return how images were made square when ganzoo `prepared` them, by its metadata; None if it did not prepare them.
+    ValueError if that is unknown."""
+    fit = metadata.get("fit", "crop" if prepared else None)
+    if fit not in (None, *FITS):
+        raise ValueError(f"'fit' is {fit!r}, which is none of {', '.join(FITS)}")
+    return fit
+
+
 def match_validation(training: Storage, validation: Storage) -> None:
     """Give validation images, which have a storage of their own, the domains of the training images, in their order.
     DataError if they have other domains or attributes, or were made square in another way."""
@@ -121,3 +131,4 @@ def match_validation(training: Storage, validation: Storage) -> None:
             f"{validation.path}: its images were prepared with --fit {theirs}, but those of {training.path.name} with "
             f"--fit {ours}. Prepare both together."
         )
+    validation.labelled_by = training.labelled_by

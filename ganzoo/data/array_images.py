@@ -64,6 +64,8 @@ class ArrayImages(Dataset):
         if theirs.domains:
             values = [ours.domains[label] if ours.domains else None for label in self._labels]
             other._labels = self._labels_among(values, theirs.domains)
+        else:
+            other._labels = np.zeros(len(self), np.int64)
         other.notes, other.labelled_by = (), training.labelled_by
         other._reopen = partial(_validation_of, training._reopen)
         other.info = replace(ours, name=f"{theirs.name}-val", domains=theirs.domains, size=theirs.size)

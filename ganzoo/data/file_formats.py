@@ -8,7 +8,7 @@ from pathlib import Path
 from ganzoo.data.file_builder import FileBuilder
 from ganzoo.data.parquet_writer import ParquetBuilder, check_pyarrow
 from ganzoo.data.zip_writer import ZipBuilder
-from ganzoo.errors import OptionError, printable
+from ganzoo.errors import DataError, OptionError, printable
 from ganzoo.interfaces.dataset import Dataset
 
 FORMATS: Mapping[str, type[FileBuilder]] = {".zip": ZipBuilder, ".parquet": ParquetBuilder}
@@ -38,8 +38,14 @@ def explain_labels(dataset: Dataset, path: Path, say: Callable[[str], None]) -> 
         return
     labelled = bool(info.domains)
     if info.attributes and (labelled or kind is ParquetBuilder):
-        say(f"the attributes ({', '.join(info.attributes)}) are not stored: a label is one of the domains")
-    if others := [name for name in dataset.annotations() if name not in dataset.labelled_by.split(",")]:
-        say(f"labels to choose from ({printable(', '.join(others[:10]))}) are not stored: use an LMDB for them")
+        why = "a label is one of the domains" if labelled else "a .parquet file holds only domains"
+        say(f"the attributes ({', '.join(info.attributes)}) are not stored: {why}; use an LMDB for both")
+    try:
+        others = [name for name in dataset.annotations() if name not in dataset.labelled_by.split(",")]
+    except DataError as error:
+        say(f"labels to choose from are not stored: {error}")
+    else:
+        if others:
+            say(f"labels to choose from ({printable(', '.join(others[:10]))}) are not stored: use an LMDB for them")
     if labelled and kind is ZipBuilder:
         say(f"domains become numbers: {', '.join(f'{number}={name}' for number, name in enumerate(info.domains))}")

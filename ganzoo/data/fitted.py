@@ -57,7 +57,7 @@ class FittedImages(WrappedDataset):
 
     def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         image, label = self.images.load(index)
-        return fit_array(image, size, fit=self.info.fit), label
+        return fit_array(image, size, self.info.channels, fit=self.info.fit), label
 
     def validation(self) -> Dataset | None:
         images = self.images.validation()

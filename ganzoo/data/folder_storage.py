@@ -38,7 +38,7 @@ class FileStorage(Storage):
     _name_folders: Sequence[str] = ()
     _folder_labels: np.ndarray | None = None  # among _folder_domains
     _file_labels: FileLabels | None = None
-    _metadata: MetadataFiles | None = None
+    _metadata_files: MetadataFiles | None = None
 
     def _interpret_folders(self, listing: Listing, size: int | None, labels: str | None) -> None:
         """Find the images and their labels: those named `labels` (see `with_labels`) if files or folders give them by
@@ -94,7 +94,7 @@ class FileStorage(Storage):
         self._file_labels = found
         if domains := find_domains(listing, self.keys, ""):
             self.domains, self.labels = tuple(map(printable, domains.names)), labels_of(self.keys, domains)
-        self.metadata, self.fit = {"flip": found.flip}, found.fit
+        self.metadata, self.fit = dict(found.metadata), found.fit
         others = [each for each in listing.others if each != path]
         self.ignored_files = describe_ignored(others)
         self.archives = [each for each in others if is_archive(each)]
@@ -112,9 +112,9 @@ class FileStorage(Storage):
             listing.images = found.without_others(self._read_file)
         except DataError as error:
             if labels in (FOLDER, NO_LABELS):
-                return ""
+                return f"{printable(str(error))} So it is ignored, and images in columns for other images are used too"
             raise DataError(f"{self.path}/{error} To do without this file, use --labels folder or none.") from error
-        self._metadata = found
+        self._metadata_files = found
         listing.others = [each for each in listing.others if each not in found.paths]
         return ""
 
@@ -131,7 +131,7 @@ class FileStorage(Storage):
             self.attribute_names = tuple(map(str, range(0 if self.attributes is None else self.attributes.shape[1])))
             self.labelled_by = FILE_LABELS if self.domains or self.attribute_names else ""
             self.labels_note = self._file_labels.note()
-        elif self._file_labels is None and self._metadata and (name := self._metadata.label):
+        elif self._file_labels is None and self._metadata_files and (name := self._metadata_files.label):
             values = self._metadata_annotations().get(name, []) if labels in (None, name) else []
             if values and are_classes([value for value in values if value is not None]):
                 values = class_names(values)
@@ -139,14 +139,14 @@ class FileStorage(Storage):
                 self.domains = domains_of(values, f"{self.path}, column {name}")
                 self.labels, self.labelled_by = labels_of_values(values, self.domains, self._describe), name
                 self.labels_note = (
-                    f"{posixpath.basename(self._metadata.paths[0])} gives the labels, in its column {name}"
+                    f"{posixpath.basename(self._metadata_files.paths[0])} gives the labels, in its column {name}"
                 )
 
     def _metadata_annotations(self) -> LazyAnnotations:
-        if self._metadata is None:
+        if self._metadata_files is None:
             return LazyAnnotations({})
         try:
-            return self._metadata.annotations(self._read_file, self._annotated_keys)
+            return self._metadata_files.annotations(self._read_file, self._annotated_keys)
         except DataError as error:
             raise DataError(f"{self.path}/{error}") from error
 
@@ -203,7 +203,7 @@ class FileStorage(Storage):
             other = self._by_folder()._validation_images().unlabelled()
         except DataError:  # the folders may differ from those for training if they give no labels
             other = self.unlabelled()._validation_images()
-        if self._metadata is None or self.labelled_by != self._metadata.label:
+        if self._metadata_files is None or self.labelled_by != self._metadata_files.label:
             return other
         values = class_names(other._metadata_annotations()[self.labelled_by])
         if values.count(None) == len(values):  # such as the images of a test whose labels are secret
@@ -249,7 +249,11 @@ class FolderStorage(FileStorage):
         self._interpret_folders(_list_folder(path), size, labels)
 
     def files(self) -> Iterable[Path]:
-        sources = self._metadata.paths if self._metadata and self.labelled_by == self._metadata.label else ()
+        sources = (
+            self._metadata_files.paths
+            if self._metadata_files and self.labelled_by == self._metadata_files.label
+            else ()
+        )
         return (self.path / path for path in (*self.keys, *sources))
 
     def read(self, key: str) -> bytes:

@@ -123,9 +123,11 @@ def to_array(image: Image.Image, channels: int, size: int | None = None, fit: st
 
 
 def _converted(image: Image.Image, channels: int) -> Image.Image:
-    """Convert an image as in `to_array`; plain grey stays as it is, since it is quicker to resize."""
+    """Convert an image as in `to_array`; plain grey stays as it is, since it is quicker to resize, unless it becomes
+    RGBA, whose padding is transparent."""
     mode = _mode(channels)
-    if (image.mode == mode == "RGBA" or (image.mode in (mode, "L") and is_opaque(image))) and is_srgb(image):
+    unchanged = image.mode == mode if channels == 4 else image.mode in (mode, "L") and is_opaque(image)
+    if unchanged and is_srgb(image):
         return image
     whole = Image.new(mode, image.size)
     for top, strip in _strips(image, channels):

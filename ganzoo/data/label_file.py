@@ -12,14 +12,15 @@ from __future__ import annotations
 import json
 import math
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ganzoo.data.abstract_storage import stored_fit
+from ganzoo.data.annotations import shown
 from ganzoo.data.labels import domains_of, labels_of_values
 from ganzoo.errors import DataError, format_count, printable
-from ganzoo.interfaces.dataset import FITS
 
 LABEL_FILE = "dataset.json"
 OWN_ENTRY = "ganzoo"
@@ -27,14 +28,14 @@ MAX_ATTRIBUTES = 1000
 
 
 class FileLabels(NamedTuple):
-    """What a label file says: a class for each image, or attributes float32 (N, A), or neither; and whether images may
-    be mirrored."""
+    """What a label file says: a class for each image, or attributes float32 (N, A), or neither. `metadata` is ganzoo's
+    entry, and `fit` how it made the images square; None: another program wrote the file."""
 
     domains: tuple[str, ...] = ()
     labels: np.ndarray | None = None
     attributes: np.ndarray | None = None
-    flip: bool = False
-    fit: str | None = None  # how ganzoo made the images square; None: another program wrote the file
+    metadata: Mapping[str, Any] = {}
+    fit: str | None = None
 
     def values(self) -> list[Any] | None:
         """Return the label of each image, as a number or by its name; None if there are none."""
@@ -69,15 +70,13 @@ def read_labels(content: bytes, images: Sequence[str], folder: str) -> FileLabel
             return None
         by_path = None if entries["labels"] is None else {str(path): label for path, label in entries["labels"]}
         own = entries.get(OWN_ENTRY, {})
-        names, flip = tuple(printable(str(name)) for name in own.get("domains", ())), own.get("flip") is True
-        fit = own.get("fit", "crop") if OWN_ENTRY in entries else None
-        if fit not in (None, *FITS):
-            raise ValueError(f"'fit' is {fit!r}")
+        names = tuple(printable(str(name)) for name in own.get("domains", ()))
+        fit = stored_fit(own, OWN_ENTRY in entries)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         what = f'not {{"labels": [[PATH, LABEL], ...]}} ({printable(str(error))[:100]})'
         raise DataError(f"{LABEL_FILE}: {what}.") from error
     if by_path is None:
-        return FileLabels(flip=flip, fit=fit)
+        return FileLabels(metadata=own, fit=fit)
     paths = [image[len(folder) :] for image in images]
     missing = [path for path in paths if path not in by_path]
     if missing:
@@ -85,13 +84,13 @@ def read_labels(content: bytes, images: Sequence[str], folder: str) -> FileLabel
         raise DataError(f"{LABEL_FILE}: no label for {count}, such as {printable(missing[0])}.")
     found = [by_path[path] for path in paths]
     labels = _attributes(paths, found) if isinstance(found[0], list) else _classes(paths, found, names)
-    return labels._replace(flip=flip, fit=fit)
+    return labels._replace(metadata=own, fit=fit)
 
 
 def _classes(paths: Sequence[str], found: Sequence[Any], names: tuple[str, ...]) -> FileLabels:
     for path, label in zip(paths, found):
         if type(label) is not int:
-            raise DataError(f"{LABEL_FILE}: the label of {printable(path)} is {_shown(label)}, not a whole number.")
+            raise DataError(f"{LABEL_FILE}: the label of {printable(path)} is {shown(label)}, not a whole number.")
     if names:
         if len({*names}) < len(names):
             raise DataError(f"{LABEL_FILE}: a domain is named twice ({', '.join(names)[:100]}).")
@@ -113,7 +112,7 @@ def _attributes(paths: Sequence[str], found: Sequence[Any]) -> FileLabels:
     for path, row in zip(paths, found):
         if not (isinstance(row, list) and len(row) == width and all(map(_is_number, row))):
             raise DataError(
-                f"{LABEL_FILE}: the label of {printable(path)} is {_shown(row)}, but that of the first image is "
+                f"{LABEL_FILE}: the label of {printable(path)} is {shown(row)}, but that of the first image is "
                 f"{format_count(width, 'number')}."
             )
     return FileLabels(attributes=np.array(found, np.float32).reshape(len(found), width))
@@ -121,7 +120,3 @@ def _attributes(paths: Sequence[str], found: Sequence[Any]) -> FileLabels:
 
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < float(np.finfo(np.float32).max) and math.isfinite(value)
-
-
-def _shown(value: Any) -> str:
-    return printable(repr(value))[:60]

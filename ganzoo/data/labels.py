@@ -42,7 +42,9 @@ def labels_of_values(values: Sequence[Any], domains: Sequence[str], where: Calla
     if None in labels:
         index = labels.index(None)
         value = values[index]
-        found = "no label" if value is None else f"the label {printable(str(value))[:60]}"
+        if value is None:
+            raise DataError(f"{where(index)} has no label, but others have.")
+        found = f"the label {printable(str(value))[:60]}"
         more = ", ..." if len(domains) > 10 else ""
         raise DataError(f"{where(index)} has {found}, which is none of {', '.join(domains[:10])}{more}.")
     return np.array(labels, np.int64)

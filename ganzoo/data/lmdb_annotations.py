@@ -43,7 +43,7 @@ def annotation_entries(dataset: Dataset, skipped: Collection[int], say: Say) -> 
     for name in names:
         try:
             values = read_annotation(dataset, annotations, name)
-            if name == dataset.labelled_by and values == labels:
+            if name == dataset.labelled_by and "," not in name and values == labels:
                 continue  # the domains say the same
             content = json.dumps([value for index, value in enumerate(values) if index not in skipped]).encode()
             if len(content) > MAX_FILE_BYTES:

@@ -12,14 +12,13 @@ from weakref import WeakValueDictionary
 
 import lmdb
 
-from ganzoo.data.abstract_storage import MAX_FILE_BYTES, Storage, check_size, match_validation
+from ganzoo.data.abstract_storage import MAX_FILE_BYTES, Storage, check_size, match_validation, stored_fit
 from ganzoo.data.annotations import LazyAnnotations
 from ganzoo.data.layout import domains_from_metadata, validation_path
 from ganzoo.data.lmdb_annotations import read_index, read_stored_attributes, read_values
 from ganzoo.data.lmdb_pages import check_pages
 from ganzoo.data.pyramid import SIZES, choose_size
 from ganzoo.errors import DataError, printable
-from ganzoo.interfaces.dataset import FITS
 
 LMDB_METADATA = b"ganzoo"  # our own key, in addition to those of the reference layout
 LMDB_NAMES = b"ganzoo-names"  # likewise: a JSON list of the images' names within their domains
@@ -57,7 +56,7 @@ class LmdbStorage(Storage):
             names, self.labels = domains_from_metadata(self.metadata, self.count)
             self.attribute_names, self.attributes = read_stored_attributes(self._get, self.count)
             self._annotation_names, self.labelled_by = read_index(self._get)
-            self.fit = _fit_from_metadata(self.metadata)
+            self.fit = stored_fit(self.metadata, "sizes" in self.metadata)
         except (lmdb.Error, TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
             message = printable(str(error))[:200]  # it may quote the damaged metadata
             raise DataError(f"{path}: a damaged LMDB: invalid metadata ({message}).") from error
@@ -140,14 +139,6 @@ class LmdbStorage(Storage):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.env = _environment(self.path)
-
-
-def _fit_from_metadata(metadata: dict[str, Any]) -> str | None:
-    """Return how the images were made square; None if ganzoo did not prepare them. ValueError if it is unknown."""
-    fit = metadata.get("fit", "crop" if "sizes" in metadata else None)
-    if fit not in (None, *FITS):
-        raise ValueError(f"unknown fit {fit!r}")
-    return fit
 
 
 _environments: WeakValueDictionary[Path, Any] = WeakValueDictionary()

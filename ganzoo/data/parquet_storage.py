@@ -17,13 +17,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ganzoo.data.abstract_storage import Storage, check_size, match_validation
+from ganzoo.data.abstract_storage import Storage, check_size, match_validation, stored_fit
 from ganzoo.data.annotations import LazyAnnotations
 from ganzoo.data.labels import LABEL_COLUMNS, MAX_DOMAINS, NO_LABELS, domains_of, labels_of_values
 from ganzoo.data.layout import validation_path
 from ganzoo.data.splits import split_files
 from ganzoo.errors import DataError, printable, reason
-from ganzoo.interfaces.dataset import FITS
 
 IMAGE_COLUMNS = ("image", "img", "images", "jpg", "png", "bytes")
 MAX_CACHED_BYTES = 1 << 30  # of encoded images that stay in memory
@@ -47,9 +46,12 @@ class ParquetStorage(Storage):
         self._files, self._held_out = split_files(find_parquet(path)) if path.is_dir() else ([path], [])
         self._open()
         self._image, self._label, self._class_names, self.metadata = _columns(self._files[0])
-        self.fit = self.metadata.get("fit", "crop") if self.metadata else None
-        if self.fit not in (None, *FITS):
-            raise DataError(f"{self._files[0]}: ganzoo's entry is damaged: 'fit' is {printable(repr(self.fit))[:60]}.")
+        try:
+            self.fit = stored_fit(self.metadata, bool(self.metadata))
+        except ValueError as error:
+            raise DataError(
+                f"{self._files[0]}: the entry of ganzoo is damaged: {printable(str(error))[:100]}."
+            ) from error
         if labels not in (None, self._label):
             self._label = self._class_names = None
         places, values = self._read_index(self._files)

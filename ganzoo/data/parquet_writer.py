@@ -63,7 +63,7 @@ def _schema(metadata: Mapping[str, Any]) -> Any:
     if "domains" in metadata:
         fields.append(pa.field("label", pa.int64()))
         features["label"] = {"names": list(metadata["domains"]), "_type": "ClassLabel"}
-    own = {name: metadata[name] for name in ("flip", "fit") if name in metadata}
+    own = {name: metadata[name] for name in ("flip", "fit", "channels") if name in metadata}
     described = {FEATURES_KEY: {"info": {"features": features}}, OWN_KEY: own}
     return pa.schema(fields, {key: json.dumps(value) for key, value in described.items()})
 

@@ -35,6 +35,7 @@ from ganzoo.data.lmdb_writer import PNG_LEVEL, stored_size
 from ganzoo.data.pyramid import SIZES
 from ganzoo.data.storage import StoredImages
 from ganzoo.data.workers import parallel_map
+from ganzoo.data.wrapped import WrappedDataset
 from ganzoo.data.zip_writer import ZipBuilder
 from ganzoo.errors import DataError, OptionError, format_count, printable
 from ganzoo.files import atomic_path, format_bytes, output_folder
@@ -120,8 +121,8 @@ def prepare(
     Each size is scaled (Lanczos) from the original, unless the source stores the image at that size. Images are made
     square by `fit` (see `DataInfo`; None: as the data set says), and saved as JPEG of quality 100, or as PNG if
     `lossless`, with transparency or in a zip archive. `flip` says whether training may mirror the images (None: as the
-    data set says). Annotations are stored only in an LMDB, attributes in an LMDB, or
-    in a zip archive if there are no labels. Unreadable images are skipped and listed in the result.
+    data set says). Annotations are stored only in an LMDB; attributes in an LMDB, or in a zip archive if there are no
+    labels. Unreadable images are skipped and listed in the result.
 
     If the data set has validation images, they are written first, to NAME-val.lmdb beside NAME.lmdb, so that both are
     complete once NAME.lmdb exists.
@@ -242,7 +243,7 @@ def _fill(
 
 def _check_labels(dataset: Dataset, builder: LmdbBuilder) -> None:
     """Raise DataError if the images that an earlier call added have other labels now."""
-    if isinstance(dataset, (StoredImages, ArrayImages, LabelledImages)):  # others may have to load images for them
+    if isinstance(dataset, (StoredImages, ArrayImages, WrappedDataset)):  # others may have to load images for them
         skipped = set(builder.skipped)
         labels = dataset.labels()[: builder.done].tolist()
         if [label for index, label in enumerate(labels) if index not in skipped] != builder.labels:
@@ -266,7 +267,7 @@ def _too_many_bad(dataset: Dataset, builder: LmdbBuilder | FileBuilder) -> DataE
 
 
 class _Description:
-    """Description of an LMDB's content: a plan that identifies it while it is unfinished, and the metadata that ganzoo
+    """Description of a prepared set: a plan that identifies it while it is unfinished, and the metadata that ganzoo
     adds to the reference layout when it is finished."""
 
     def __init__(self, dataset: Dataset, sizes: tuple[int, ...], lossless: bool, flip: bool | None) -> None:

@@ -39,7 +39,7 @@ class ZipBuilder(FileBuilder):
         self._archive.writestr(member, data)
 
     def finish(self) -> None:
-        own = {name: self.metadata[name] for name in ("domains", "flip", "fit") if name in self.metadata}
+        own = {name: self.metadata[name] for name in ("domains", "flip", "fit", "channels") if name in self.metadata}
         content = {"labels": self._labels(), OWN_ENTRY: own}
         self._store(LABEL_FILE, json.dumps(content).encode())
         self._archive.close()

@@ -12,6 +12,7 @@ from ganzoo.data.catalog import DescribedDataset
 from ganzoo.data.fitted import with_fit
 from ganzoo.data.images import crop_and_resize, fit_array, load_resized
 from ganzoo.data.lmdb_writer import png, write_lmdb
+from ganzoo.data.order import Box
 from ganzoo.data.storage import open_path
 from ganzoo.errors import OptionError
 from ganzoo.interfaces.dataset import FITS, DataInfo, Dataset
@@ -156,3 +157,13 @@ def test_transparency_of_any_data_set_can_be_kept(tmp_path: Path) -> None:
     assert data.has_alpha
     assert data.with_alpha().info.channels == 4
     assert data.with_alpha().load(1, 4)[0][..., 3].max() == 0
+
+
+@pytest.mark.parametrize("box", [None, (0.0, 0.0, 1.0, 1.0)])
+def test_padding_of_grey_images_among_rgba_is_transparent_too(tmp_path: Path, box: Box | None) -> None:
+    Image.fromarray(np.full((4, 8), 90, np.uint8)).save(tmp_path / "1.png")
+    Image.fromarray(np.full((4, 8, 4), 90, np.uint8)).save(tmp_path / "2.png")
+    data = with_fit(open_path(tmp_path).with_alpha(), "pad")
+    image = load_resized(data, 0, 8, 4, box)[0]
+    assert (image[[0, 1, 6, 7]] == 0).all()
+    assert (image[2:6] == (90, 90, 90, 255)).all()

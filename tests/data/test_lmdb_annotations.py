@@ -195,3 +195,17 @@ def test_labels_are_part_of_the_plan_of_an_unfinished_lmdb() -> None:
     ]
     assert [plan.pop("labels", None) for plan in plans] == [None, "age", "hair"]
     assert plans[0] == plans[1] == plans[2]
+
+
+def test_a_name_with_a_comma_can_be_chosen_again(tmp_path: Path) -> None:
+    source = with_labels(Annotated({"a,b": ["x", "y"], "hair": ["red", "black"]}), "a,b")
+    data = prepared(source, tmp_path / "out.lmdb")
+    assert with_labels(with_labels(data, "hair"), "a,b").info.domains == ("x", "y")
+
+
+def test_validation_images_of_a_set_without_labels_have_none(tmp_path: Path) -> None:
+    files = {f"{split}/{kind}/1.png": encoded(noise()) for split in ("train", "val") for kind in ("cat", "dog")}
+    prepare(open_path(write_folder(tmp_path / "set", files)), tmp_path / "out.lmdb", [8], workers=1)
+    validation = open_path(tmp_path / "out.lmdb", labels="none").validation()
+    assert validation is not None
+    assert (validation.info.domains, validation.labelled_by) == ((), "")

@@ -158,6 +158,20 @@ def test_lists_of_other_images_of_a_row_are_not_in_the_set(write: Write) -> None
     assert list(data.annotations()) == ["age"]
 
 
+def test_without_a_table_that_can_not_be_read_its_other_images_are_used_and_a_note_says_so(write: Write) -> None:
+    rows = [{"file_name": name, "mask_file_name": f"masks/{name}"} for name in [*IMAGES, "missing.png"]]
+    path = write({**IMAGES, **below("masks", IMAGES), "metadata.csv": as_csv(rows)})
+    with pytest.raises(
+        DataError, match=r"1 row without an image.*To do without this file, use --labels folder or none"
+    ):
+        open_path(path)
+    data = open_path(path, labels="none")
+    assert data.info.count == 8
+    (note,) = data.notes
+    assert "1 row without an image" in note
+    assert note.endswith("So it is ignored, and images in columns for other images are used too")
+
+
 @pytest.mark.parametrize(
     ("texts", "values"),
     [

@@ -171,3 +171,10 @@ def test_labels_that_can_be_no_domains_do_not_matter_if_others_are_chosen(tmp_pa
         open_path(tmp_path / "set.npz")
     assert open_path(tmp_path / "set.npz", labels="age").info.domains == ("0", "1", "2")
     assert open_path(tmp_path / "set.npz", labels="labels,age").attributes().shape == (6, 7)
+
+
+def test_validation_labels_without_training_labels_are_not_used(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", x_train=COLOUR, x_test=COLOUR[:3], y_test=np.arange(3))
+    validation = open_path(tmp_path / "set.npz").validation()
+    assert validation is not None
+    assert validation.labels().tolist() == [validation.load(index)[1] for index in range(3)] == [0, 0, 0]
