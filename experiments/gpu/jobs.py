@@ -33,6 +33,8 @@ GPU = Jobs(
     losses=("gan-28-64", "lsgan-32-64", "stylegan-32-64", "stargan2-256-8"),
     values=(
         *(f"{run} fp32" for run in ("gan", "lsgan", "stylegan", "stylegan-paper", "stargan2")),
+        "lsgan-diffaugment fp32",
+        "stylegan-ada fp32",
         "stylegan amp",
         "stargan2 amp",
     ),

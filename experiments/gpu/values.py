@@ -21,11 +21,11 @@ SUBSAMPLE_STEP = 5  # the bundle has every fifth number of a large array
 Arrays = dict[str, np.ndarray]
 
 
-def pictures(folder: str | Path) -> None:
+def pictures(folder: str | Path, channels: int = 3) -> None:
     """Draw two folders of small pictures that any model can train on."""
     from ganzoo.cli.doctor_gpu import draw_pictures
 
-    draw_pictures(Path(folder))
+    draw_pictures(Path(folder), channels)
 
 
 @contextmanager
@@ -34,12 +34,13 @@ def one_step(run: str, *device: str) -> Iterator[Arrays]:
     first moments 'adam/NETWORK/first/...', which are proportional to the gradients. Dropout is off, because its random
     numbers differ by device."""
     from ganzoo.checkpoints import checkpoint
-    from tests.support.agreement import RUNS
+    from tests.support.agreement import ALL_RUNS
 
     kit.WORK.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kit.WORK, prefix=f"step-{run}-") as folder:
-        pictures(Path(folder, "pictures"))
-        words = [*RUNS[run].split(), "--kimg", "0.008", *(["--dropout", "0"] if run == "lsgan" else [])]
+        words = ALL_RUNS[run].split()
+        pictures(Path(folder, "pictures"), 4 if "--alpha" in words else 3)
+        words += ["--kimg", "0.008", *(["--dropout", "0"] if run.startswith("lsgan") else [])]
         words += ["--data", "pictures", "--tick", "0.016", "--seed", "3", "--experiments", "made", *device]
         command = [sys.executable, "-m", "ganzoo", "train", *words]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -57,9 +58,9 @@ def subsample(array: np.ndarray) -> np.ndarray:
 
 def references(*runs: str) -> None:
     """Write the CPU's arrays of each run to the bundle. Called on the machine without a GPU."""
-    from tests.support.agreement import RUNS
+    from tests.support.agreement import ALL_RUNS
 
-    for run in runs or RUNS:
+    for run in runs or ALL_RUNS:
         path = kit.BUNDLE / "refs" / f"{run}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
         with one_step(run, "--device", "cpu") as arrays:

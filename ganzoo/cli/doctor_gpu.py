@@ -62,13 +62,13 @@ def _compare_model(model: Model, folder: Path) -> Iterator[Finding]:
         yield Finding(model.name, detail, problem)
 
 
-def draw_pictures(folder: Path) -> None:
-    """Write two folders of small images that any model can train on."""
+def draw_pictures(folder: Path, channels: int = 3) -> None:
+    """Write two folders of small images, RGB or RGBA, that any model can train on."""
     rng = np.random.default_rng(0)
     for name in ("one", "two"):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for index in range(BATCH + 1):
-            pixels = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+            pixels = rng.integers(0, 256, (6, 6, channels), dtype=np.uint8)
             Image.fromarray(pixels).resize((SIDE, SIDE)).save(folder / name / f"{index}.png")
 
 

@@ -18,6 +18,12 @@ RUNS = {
     "stylegan-paper": f"stylegan {NARROW} --architecture paper --batch 8 --kimg 0.016",
     "stargan2": "stargan2 --size 64 --channels-base 512 --channels-max 32 --hidden 32 --batch 8 --kimg 0.016",
 }
+# Runs of what has kernels of its own: augmentations, and images with alpha.
+AUGMENTED_RUNS = {
+    "lsgan-diffaugment": "lsgan --size 32 --batch 8 --augment diffaugment --alpha --kimg 0.024",
+    "stylegan-ada": f"stylegan --loss r1 --conditional --augment ada --augment-p 0.8 {NARROW} --batch 8 --kimg 0.024",
+}
+ALL_RUNS = {**RUNS, **AUGMENTED_RUNS}
 
 
 def last_checkpoint(experiments: str) -> checkpoint.Checkpoint:
