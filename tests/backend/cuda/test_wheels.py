@@ -120,7 +120,8 @@ def test_a_seed_gives_the_same_weights_as_on_the_cpu(machine):
 def test_two_processes_with_a_gpu_each_communicate_by_nccl(machine, domains):
     """The test compiles Jittor's NCCL operations, which exist only under mpirun, and the kernels of this run."""
     as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    command = ["mpirun", "--oversubscribe", "-np", "2", sys.executable, "-m", "ganzoo", "train", *ALL_RUNS["gan"].split()]
+    train = [sys.executable, "-m", "ganzoo", "train", *ALL_RUNS["gan"].split()]
+    command = ["mpirun", "--oversubscribe", "-np", "2", *train]
     for gpus, expected in (("1", False), ("2", True)):
         done = subprocess.run(
             [*command, "--data", "pictures", "--device", "cuda"],
