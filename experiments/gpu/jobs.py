@@ -13,7 +13,8 @@ class Jobs:
 
     kernels: tuple[str, ...]  # for each process that compiles: PRECISION ROW...
     losses: tuple[str, ...]
-    values: tuple[str, ...]  # RUN PRECISION
+    first_values: tuple[str, ...]  # RUN PRECISION, compared by `contact`
+    values: tuple[str, ...]  # compared by `main`
     speed: tuple[str, ...]
     profile: tuple[str, ...]
     amp: tuple[str, ...]
@@ -31,6 +32,7 @@ GPU = Jobs(
         "amp lsgan-32-64 gan-28-64",
     ),
     losses=("gan-28-64", "lsgan-32-64", "stylegan-32-64", "stargan2-256-8"),
+    first_values=("gan fp32", "lsgan-diffaugment fp32", "stylegan-ada fp32"),
     values=(
         *(f"{run} fp32" for run in ("gan", "lsgan", "stylegan", "stylegan-paper", "stargan2")),
         "lsgan-diffaugment fp32",
@@ -52,6 +54,7 @@ GPU = Jobs(
 REHEARSAL = Jobs(
     kernels=("fp32 gan-28-64",),
     losses=("gan-28-64",),
+    first_values=("gan fp32",),
     values=("gan fp32",),
     speed=("gan-28-64",),
     profile=("gan-28-64",),

@@ -129,14 +129,16 @@ contact() {
     begin growth "$rest" "$PY" -m ganzoo train "${words[@]}" "${more[@]}" --data "$WORK/drawn" --device "$GZ_DEVICE" \
         --experiments "$WORK/growth"
     sleep "$GAP"
-    begin values-gan-fp32 "$rest" step_py values gan fp32 && names+=(values-gan-fp32)
+    while read -ra words; do
+        names+=("values-${words[0]}")
+        begin "values-${words[0]}" "$rest" step_py values "${words[@]}"
+        sleep "$GAP"
+    done < <(jobs_of first_values)
     await $((rest + GRACE)) "${names[@]}"
     unset use_parallel_op_compiler
     show values
-    if alone 5; then
-        step sums 10 step_py sums
-        step profile 15 step_py profile
-    fi
+    alone_step profile 45 step_py profile
+    alone_step sums 10 step_py sums
     if on_cuda; then say "nvcc: $(sort "$GZ_STORE/hits" | uniq -c | tr '\n' ' ')"; fi
 }
 

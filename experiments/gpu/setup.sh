@@ -74,8 +74,9 @@ make_core() {
     step core 150 step_py core && link_core && return
     running core && return 1
     say "trying the core again"
-    # A restored core that fails is moved away, and a new one is built.
+    # What was restored may be what fails: it is moved away, and built again.
     if [ -n "${RESTORED:-}" ]; then mv "$RESTORED" "$WORK/core-that-failed"; fi
+    if [ -d "$WORK/store" ]; then mv "$WORK/store" "$WORK/store-that-failed"; fi
     step core 150 step_py core && link_core
 }
 
