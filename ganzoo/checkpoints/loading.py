@@ -29,7 +29,7 @@ def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = Non
     UnsupportedByModelError if the model translates images.
     """
     model = checkpoint.model(registry)
-    setup = _build(checkpoint, model)
+    setup = build_setup(checkpoint, model)
     if setup.translator is not None:
         raise UnsupportedByModelError(f"{model.name} translates images: give the input with --source IMAGE|FOLDER.")
     _load(checkpoint, setup, setup.generator, size)
@@ -54,7 +54,7 @@ def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator | Direc
     """Load the image translator from a checkpoint, in inference mode. UnsupportedByModelError if the model only
     generates images from latents."""
     model = checkpoint.model(registry)
-    setup = _build(checkpoint, model)
+    setup = build_setup(checkpoint, model)
     if setup.translator is None:
         raise UnsupportedByModelError(
             f"{model.name} generates images from latents and can't translate any; omit --source."
@@ -89,12 +89,13 @@ def translator_of(checkpoint: Checkpoint, registry: Any) -> Translator | DirectT
     model = checkpoint.model(registry)
     if not model.is_conditional(checkpoint.options(model)) or not checkpoint.data.domains:
         return None
-    translator: Translator | DirectTranslator | None = _build(checkpoint, model).translator
+    translator: Translator | DirectTranslator | None = build_setup(checkpoint, model).translator
     return translator
 
 
 def _finite_weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray]:
-    """Return a network's weights. CheckpointError if any of them is not finite: the images would be meaningless."""
+    """Return a network's weights, those stored as float16 as float32. CheckpointError if any of them is not finite: the
+    images would be meaningless."""
     weights = with_prefix(checkpoint.tensors, prefix)
     for name, value in weights.items():
         if not np.isfinite(value).all():
@@ -103,10 +104,10 @@ def _finite_weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray
                 f"{checkpoint.path}: the weight {prefix}{name} is {bad} in places, so no image can be generated. "
                 "Use an earlier checkpoint or another file."
             )
-    return weights
+    return {name: value.astype(np.float32) if value.dtype == np.float16 else value for name, value in weights.items()}
 
 
-def _build(checkpoint: Checkpoint, model: Any) -> Any:
+def build_setup(checkpoint: Checkpoint, model: Any) -> Any:
     """Build the networks that a checkpoint describes, without loading weights. CheckpointError if that fails."""
     try:
         train = checkpoint.run.train_options(model.defaults)

@@ -11,6 +11,7 @@ COMMANDS = {
     "generate": "ganzoo.cli.generate.command:generate",
     "evaluate": "ganzoo.cli.evaluate:evaluate",
     "import": "ganzoo.cli.import_:import_",
+    "export": "ganzoo.cli.export:export",
     "runs": "ganzoo.cli.listing:runs",
     "models": "ganzoo.cli.listing:models",
     "metrics": "ganzoo.cli.listing:metrics",

@@ -189,3 +189,11 @@ def test_a_prepared_data_set_keeps_its_attributes(ganzoo):
     check = ganzoo("data", "check", "stored").output
     assert "attribute bright: 0 to 0.705882" in check
     assert "attribute age: 1 to 10" in check
+
+
+def test_an_exported_run_has_the_attributes_that_seeds_choose(ganzoo, run):
+    assert ganzoo("export", "--out", "shared.safetensors").exit_code == 0
+    one = generate(ganzoo, "--seeds", "0-3", out="one")
+    other = generate(ganzoo, "shared.safetensors", "--seeds", "0-3", out="other")
+    assert one.keys() == other.keys()
+    assert all((other[name] == image).all() for name, image in one.items())
