@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kit import SMALL
+from kit import SMALL, WORK
+
+DRAWN = WORK / "drawn"  # small pictures for all models
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,9 @@ class Jobs:
     speed: tuple[str, ...]
     profile: tuple[str, ...]
     amp: tuple[str, ...]
-    train: str
-    growth: str  # added to `train` to compile the kernels of all its sizes quickly
+    train: tuple[str, ...]  # trained at the same time
+    growth: str  # added to the first of `train` to compile the kernels of all its sizes quickly
+    data: tuple[str, ...]  # data sets to draw for training
 
 
 GPU = Jobs(
@@ -44,12 +47,18 @@ GPU = Jobs(
     speed=("stylegan-32-64", "stargan2-256-8", "lsgan-32-64", "gan-28-64", "stylegan-128-32", "stylegan-16-128"),
     profile=("stylegan-32-64", "stargan2-256-8", "stylegan-128-32", "lsgan-32-64"),
     amp=("stylegan-32-64", "stargan2-256-8", "lsgan-32-64"),
-    # The networks are narrow: with 3 million weights, training reaches 64 px in a minute; at full width there would be
-    # nothing to see.
-    train="stylegan --max-size 64 --init-size 8 --phase 10 --batch 64 --channels-base 4096 --channels-max 128 "
-    "--latent 128 --mapping-layers 4 --learning-rate 0.002 --ema-kimg 5 --loss r1 --r1-interval 4 --mixing "
-    "--kimg 100000 --tick 20 --snapshot 2 --keep 1",
-    growth="--phase 0.2 --kimg 1.5 --tick 0.5",
+    # The networks are narrow: with 3 million weights, StyleGAN reaches 64 px in a minute; at full width there would be
+    # nothing to see. StarGAN v2 takes about a thousand steps.
+    train=(
+        "stylegan --data symbols --max-size 64 --init-size 8 --phase 10 --batch 64 --channels-base 4096 "
+        "--channels-max 128 --latent 128 --mapping-layers 4 --learning-rate 0.002 --ema-kimg 5 --loss r1 "
+        "--r1-interval 4 --mixing --kimg 100000 --tick 20 --snapshot 2 --keep 1",
+        "stargan2 --data styles --size 64 --batch 32 --channels-base 1024 --channels-max 128 --hidden 128 "
+        "--learning-rate 0.0005 --mapping-rate 0.00001 --ema 0.99 --ds-iter 1200 --kimg 100000 --tick 4 --snapshot 2 "
+        "--keep 1",
+    ),
+    growth=f"--data {DRAWN} --phase 0.2 --kimg 1.5 --tick 0.5",
+    data=("symbols", "styles"),
 )
 REHEARSAL = Jobs(
     kernels=("fp32 gan-28-64",),
@@ -59,9 +68,12 @@ REHEARSAL = Jobs(
     speed=("gan-28-64",),
     profile=("gan-28-64",),
     amp=(),
-    train="stylegan --max-size 16 --init-size 8 --phase 0.016 --batch 8 --channels-base 256 --channels-max 16 "
-    "--latent 32 --mapping-layers 2 --loss r1 --r1-interval 4 --mixing --kimg 0.064 --tick 0.032",
+    train=(
+        f"stylegan --data {DRAWN} --max-size 16 --init-size 8 --phase 0.016 --batch 8 --channels-base 256 "
+        "--channels-max 16 --latent 32 --mapping-layers 2 --loss r1 --r1-interval 4 --mixing --kimg 0.064 --tick 0.032",
+    ),
     growth="--kimg 0.032",
+    data=(),
 )
 JOBS = REHEARSAL if SMALL else GPU
 

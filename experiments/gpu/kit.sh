@@ -99,16 +99,15 @@ show() { # KIND: prints the results of this kind so far
 }
 
 prepare() {
+    local name
     mkdir -p "$WORK/log" "$OUT"
     if on_cuda; then make_toolkit; fi
     make_site
     step facts 30 step_py facts
     if on_cuda; then restore; fi
     step pictures 20 step_py pictures "$WORK/drawn"
-    DATA=$WORK/drawn
-    if on_cuda && [ "$STAGE" = main ]; then
-        DATA=symbols
-        begin symbols 120 nice -n 10 "$PY" "$HERE/step.py" symbols
+    if [ "$STAGE" = main ]; then
+        for name in $(jobs_of data); do begin "draw-$name" 120 nice -n 10 "$PY" "$HERE/step.py" draw "$name"; done
     fi
 }
 
@@ -126,7 +125,7 @@ contact() {
     read -ra words < <(jobs_of train)
     read -ra more < <(jobs_of growth)
     names+=(growth)
-    begin growth "$rest" "$PY" -m ganzoo train "${words[@]}" "${more[@]}" --data "$WORK/drawn" --device "$GZ_DEVICE" \
+    begin growth "$rest" "$PY" -m ganzoo train "${words[@]}" "${more[@]}" --device "$GZ_DEVICE" \
         --experiments "$WORK/growth"
     sleep "$GAP"
     while read -ra words; do
@@ -175,18 +174,28 @@ comparisons() { # SECONDS
     show values
 }
 
-# Trains for at most SECONDS, then sends SIGTERM, at which training saves a checkpoint. Generates pictures afterwards.
+# Trains for at most SECONDS, then sends SIGTERM, at which training saves a checkpoint. Exports the networks that
+# generate images, and generates some.
 train() { # SECONDS
-    local words=()
-    read -ra words < <(jobs_of train)
-    words+=(--data "$DATA" --device "$GZ_DEVICE" --experiments "$WORK/experiments")
-    begin train "$1" "$PY" -m ganzoo train "${words[@]}" || return
-    local until=$(($(now) + $1))
-    while running train && [ "$(now)" -lt "$until" ]; do sleep 0.2; done
-    if running train; then kill -TERM "${PIDS[train]}"; fi
-    await 25 train
-    tail -n 1 "$WORK"/experiments/*/stats.jsonl | cut -c1-600
-    step generate 30 "$PY" -m ganzoo generate --experiments "$WORK/experiments" --seeds 0-63 --grid 8x8 \
+    local words=() names=() name run until
+    until=$(($(now) + $1))
+    while read -ra words; do
+        name=train-${words[0]}
+        begin "$name" "$1" "$PY" -m ganzoo train "${words[@]}" --device "$GZ_DEVICE" \
+            --experiments "$WORK/experiments/${words[0]}" || return
+        names+=("$name")
+    done < <(jobs_of train)
+    for name in "${names[@]}"; do
+        while running "$name" && [ "$(now)" -lt "$until" ]; do sleep 0.2; done
+        if running "$name"; then kill -TERM "${PIDS[$name]}"; fi
+    done
+    await 25 "${names[@]}"
+    for run in "$WORK"/experiments/*/*/; do
+        name=$(basename "$(dirname "$run")")
+        tail -n 1 "$run/stats.jsonl" | cut -c1-600
+        step "export-$name" 30 step_py export "$run" "$OUT/$name.safetensors"
+    done
+    step generate 30 "$PY" -m ganzoo generate --experiments "$WORK/experiments/stylegan" --seeds 0-63 --grid 8x8 \
         --device "$GZ_DEVICE" --out "$WORK/pictures"
 }
 

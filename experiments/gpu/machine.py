@@ -116,12 +116,3 @@ def core() -> None:
         nvcc_flags=str(flags.nvcc_flags)[-400:],
     )
     (kit.WORK / "cache-path").write_text(str(flags.cache_path))
-
-
-def symbols() -> None:
-    """Draw the data set `symbols`, without Jittor."""
-    from ganzoo.registry import plugins
-
-    began = time.perf_counter()
-    data = plugins.load().dataset("symbols").open()
-    kit.report("symbols", seconds=time.perf_counter() - began, images=len(data))

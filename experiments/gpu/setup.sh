@@ -95,24 +95,16 @@ link_core() {
 
 # Packs at most eight files of 16 MB each, including log.txt.
 pack() {
-    local run checkpoint file
+    local file
     cp "$WORK/results.jsonl" "$WORK/log/" 2>/dev/null
     tar -C "$WORK" -cJf "$OUT/logs.tar.xz" log
     if on_cuda; then tar -C "$WORK" -c store | xz -T0 -2 >"$OUT/store.tar.xz"; fi
     if on_cuda && [ "$STAGE" = contact ]; then
         tar -C "$HOME" --exclude='*/jit/*' --exclude='*/mkl/*' -c .cache/jittor | xz -T0 -2 >"$OUT/core.tar.xz"
     fi
-    run=$(find "$WORK/experiments" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | sort | tail -n 1)
-    if [ -n "$run" ]; then
-        tar -C "$run" --exclude='*.safetensors' -cJf "$OUT/run.tar.xz" .
+    if [ -d "$WORK/experiments" ]; then
+        tar -C "$WORK/experiments" --exclude='*.safetensors' -cJf "$OUT/runs.tar.xz" .
         if [ -f "$WORK/pictures/grid.png" ]; then cp "$WORK/pictures/grid.png" "$OUT/samples.png"; fi
-        # Split the newest checkpoint; `cat checkpoint.? >NAME.safetensors` joins the parts.
-        checkpoint=$(find "$run" -name '*.safetensors' | sort | tail -n 1)
-        if [ -n "$checkpoint" ] && [ "$(stat -c %s "$checkpoint")" -le $((3 * MAX_FILE_BYTES)) ]; then
-            split --bytes="$MAX_FILE_BYTES" --numeric-suffixes --suffix-length=1 "$checkpoint" "$OUT/checkpoint."
-        elif [ -n "$checkpoint" ]; then
-            say "the checkpoint is too large, and left out"
-        fi
     fi
     for file in "$OUT"/*; do
         [ "$(stat -c %s "$file")" -gt "$MAX_FILE_BYTES" ] || continue

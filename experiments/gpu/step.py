@@ -16,12 +16,13 @@ from kit import report
 
 MODULES = {
     "jobs": ("jobs",),
-    "machine": ("facts", "site", "core", "symbols"),
+    "machine": ("facts", "site", "core"),
     "kernels": ("kernels",),
     "values": ("pictures", "references", "values"),
     "sides": ("serve",),
     "speed": ("speed", "losses"),
     "profiling": ("profile",),
+    "training": ("draw", "export"),
     "micro": ("micro", "sums"),
 }
 STEPS = {step: module for module, steps in MODULES.items() for step in steps}
