@@ -114,7 +114,7 @@ prepare() {
 contact() {
     local index=0 names=() words=() more=() rest
     make_core
-    rest=$(least 110 "$(left)")
+    rest=$(least 110 $(($(left) - 50))) # the profile needs the rest
     export use_parallel_op_compiler=5
     while read -ra words; do
         index=$((index + 1))
