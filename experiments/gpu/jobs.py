@@ -46,7 +46,7 @@ GPU = Jobs(
     # The most informative rows come first, because a session may end before it reaches the last.
     speed=("stylegan-32-64", "stargan2-256-8", "lsgan-32-64", "gan-28-64", "stylegan-128-32", "stylegan-16-128"),
     profile=("stylegan-32-64", "stargan2-256-8", "stylegan-128-32", "lsgan-32-64"),
-    amp=("stylegan-32-64", "stargan2-256-8", "lsgan-32-64"),
+    amp=("stylegan-32-64", "lsgan-32-64", "stargan2-256-8"),
     # The networks are narrow: with 3 million weights, StyleGAN reaches 64 px in a minute; at full width there would be
     # nothing to see. StarGAN v2 takes about a thousand steps.
     train=(
