@@ -20,7 +20,7 @@ class Jobs:
     speed: tuple[str, ...]
     profile: tuple[str, ...]
     amp: tuple[str, ...]
-    train: tuple[str, ...]  # trained at the same time
+    train: tuple[str, ...]  # trained one after the other
     growth: str  # added to the first of `train` to compile the kernels of all its sizes quickly
     data: tuple[str, ...]  # data sets to draw for training
 

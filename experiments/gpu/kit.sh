@@ -73,13 +73,17 @@ await() {
 # step NAME SECONDS COMMAND...: runs a step and waits for it.
 step() { begin "$@" && await $(($2 + GRACE)) "$1"; }
 
-# alone SECONDS: waits until no step runs; fails if that takes longer.
+# alone SECONDS: waits until no step and no side (see sides.py) runs; fails if that takes longer.
 alone() {
-    local until name busy
+    local until name file busy
     until=$(($(now) + $(least "$1" "$(left)")))
     while :; do
         busy=
         for name in "${!PIDS[@]}"; do if running "$name"; then busy="$busy $name"; fi; done
+        for file in "$WORK"/side-*.pid; do
+            name=$(basename "$file" .pid)
+            if kill -0 "${name#side-}" 2>/dev/null; then busy="$busy $name"; fi
+        done
         [ -n "$busy" ] || return 0
         [ "$(now)" -lt "$until" ] || break
         sleep 0.2
@@ -114,6 +118,7 @@ prepare() {
 contact() {
     local index=0 names=() words=() more=() rest
     make_core
+    step convolutions 20 step_py convolutions
     rest=$(least 110 $(($(left) - 50))) # the profile needs the rest
     export use_parallel_op_compiler=5
     while read -ra words; do
@@ -145,8 +150,8 @@ main() {
     local rest
     make_core
     rest=$(left)
-    comparisons $((rest * 30 / 100))
-    alone_step speed $((rest * 27 / 100)) step_py speed
+    comparisons $((rest * 20 / 100))
+    alone_step speed $((rest * 37 / 100)) step_py speed
     show speed
     alone_step profile $((rest * 10 / 100)) step_py profile
     train "$(least $((rest * 25 / 100)) $(($(left) - 25)))"
@@ -174,26 +179,24 @@ comparisons() { # SECONDS
     show values
 }
 
-# Trains for at most SECONDS, then sends SIGTERM, at which training saves a checkpoint. Exports the networks that
-# generate images, and generates some.
+# Trains one model after the other, because two processes that share a GPU take turns of milliseconds, which small
+# kernels can't afford. Sends SIGTERM after SECONDS in all, at which training saves a checkpoint. Exports the networks
+# that generate images, and generates some.
 train() { # SECONDS
-    local words=() names=() name run until
-    until=$(($(now) + $1))
-    while read -ra words; do
-        name=train-${words[0]}
-        begin "$name" "$1" "$PY" -m ganzoo train "${words[@]}" --device "$GZ_DEVICE" \
-            --experiments "$WORK/experiments/${words[0]}" || return
-        names+=("$name")
-    done < <(jobs_of train)
-    for name in "${names[@]}"; do
-        while running "$name" && [ "$(now)" -lt "$until" ]; do sleep 0.2; done
-        if running "$name"; then kill -TERM "${PIDS[$name]}"; fi
-    done
-    await 25 "${names[@]}"
-    for run in "$WORK"/experiments/*/*/; do
-        name=$(basename "$(dirname "$run")")
-        tail -n 1 "$run/stats.jsonl" | cut -c1-600
-        step "export-$name" 30 step_py export "$run" "$OUT/$name.safetensors"
+    local jobs=() words=() name each folder seconds until
+    mapfile -t jobs < <(jobs_of train)
+    seconds=$(($1 / ${#jobs[@]}))
+    for each in "${jobs[@]}"; do
+        read -ra words <<<"$each"
+        name=${words[0]} folder=$WORK/experiments/${words[0]}
+        begin "train-$name" "$seconds" "$PY" -m ganzoo train "${words[@]}" --device "$GZ_DEVICE" \
+            --experiments "$folder" || return
+        until=$(($(now) + seconds))
+        while running "train-$name" && [ "$(now)" -lt "$until" ]; do sleep 0.2; done
+        if running "train-$name"; then kill -TERM "${PIDS[train-$name]}"; fi
+        await 25 "train-$name" || continue
+        tail -n 1 "$folder"/*/stats.jsonl | cut -c1-600
+        step "export-$name" 30 step_py export "$(echo "$folder"/*/)" "$OUT/$name.safetensors"
     done
     step generate 30 "$PY" -m ganzoo generate --experiments "$WORK/experiments/stylegan" --seeds 0-63 --grid 8x8 \
         --device "$GZ_DEVICE" --out "$WORK/pictures"

@@ -53,7 +53,7 @@ make_toolkit() {
     for each in include lib64 lib targets nvvm; do
         if [ -e "$top/$each" ]; then ln -s "$top/$each" "$WORK/cuda/$each"; fi
     done
-    sed "s|@REAL@|$real|" "$HERE/nvcc.in" >"$WORK/cuda/bin/nvcc" && chmod +x "$WORK/cuda/bin/nvcc"
+    sed "s|@REAL@|$real|; s|@CUDNN@|$GZ_ROOT/ganzoo/backend/cuda/include/cudnn.h|" "$HERE/nvcc.in" >"$WORK/cuda/bin/nvcc" && chmod +x "$WORK/cuda/bin/nvcc"
     export CUDA_HOME=$WORK/cuda GZ_STORE=$WORK/store
 }
 

@@ -46,6 +46,8 @@ class SideProcess:
             pipes = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log}
             self.child = subprocess.Popen(command, **pipes, text=True, env=environment, pass_fds=[writer])
         os.close(writer)
+        # A late side outlives its step, and holds memory of the GPU; kit.sh waits for it before the next measurement.
+        (kit.WORK / f"side-{self.child.pid}.pid").touch()
         self.answers, self.buffer, self.abandoned = reader, b"", False
 
     def request(self, *words: Any) -> Any:

@@ -22,6 +22,7 @@ MODULES = {
     "sides": ("serve",),
     "speed": ("speed", "losses"),
     "profiling": ("profile",),
+    "convolutions": ("convolutions",),
     "training": ("draw", "export"),
     "micro": ("micro", "sums"),
 }

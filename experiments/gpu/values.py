@@ -18,6 +18,7 @@ import kit
 import numpy as np
 
 SUBSAMPLE_STEP = 5  # the bundle has every fifth number of a large array
+LARGEST = 12  # number of tensors named in a report
 Arrays = dict[str, np.ndarray]
 
 
@@ -96,7 +97,7 @@ def compare(actual: Arrays, expected: Arrays) -> dict[str, Any]:
         gradients[network] = _relative_difference(actual, expected, [prefix + name for name in relevant])
         weights[network] = _relative_difference(actual, expected, [f"net/{network}/{name}" for name in relevant])
         each = {name: _relative_difference(actual, expected, [prefix + name]) for name in relevant}
-        largest[network] = sorted(each.items(), key=lambda pair: -pair[1])[:4]
+        largest[network] = sorted(each.items(), key=lambda pair: -pair[1])[:LARGEST]
     worst = max(*gradients.values(), *weights.values())
     return {"worst": worst, "gradients": gradients, "weights": weights, "most": largest}
 

@@ -110,14 +110,17 @@ def test_main_packs_each_kind_of_result(session):
     with tarfile.open(session.out / "runs.tar.xz") as tar:
         names = {Path(name).name for name in tar.getnames()}
     assert {"stats.jsonl", "losses.png"} <= names
-    assert checkpoint.read(session.out / "stylegan.safetensors").metadata.ema == ("mapping", "synthesis")
+    assert checkpoint.read(session.out / "stylegan.safetensors").metadata.ema == ("generator",)
 
 
+@needs_torch
 def test_contact_compiles_kernels_and_compares_values(session):
     output = session.stage("contact")
-    check_steps(output, "core", "kernels-1", "growth", "values-gan", "sums", "profile")
+    check_steps(output, "core", "convolutions", "kernels-1", "growth", "values-gan", "sums", "profile")
     found = session.results()
     (kernels,), (values,) = found["kernels"], found["values"]
+    assert all(max(each[name] for name in ("output", "image", "kernel")) < 1e-5 for each in found["convolution"])
+    assert len(found["convolution"]) == 20
     assert kernels["row"] == "gan-28-64"
     assert kernels["slow_convolutions"] == 0
     assert values["worst"] < 1e-5

@@ -70,7 +70,7 @@ def test_16_bit_convolutions_and_their_gradients_use_tensor_cores_and_sum_in_flo
     """The probe prints two lines for each of float32, float16 and bfloat16. The first gives the type of sums (0:
     float32), the math type, and the math types of the algorithms for the output and both gradients (0: default, 1:
     tensor cores). The second gives the math type after a request to allow conversion. It is 1, so float32 is never
-    rounded to float16."""
+    rounded to float16. Had an algorithm been timed while its kernels were loaded, 100 would be added."""
     headers, source = shim._HERE / "include", toolkit.Path(__file__).with_name("math_types.cc")
     command = ["g++", "-std=c++17", "-w", f"-I{headers}", source, "-o", tmp_path / "probe"]
     subprocess.run(command, check=True)
