@@ -36,7 +36,7 @@ static inline void ganzoo_refuse_other_math(cudnnConvolutionDescriptor_t descrip
 
 // cuDNN runs each algorithm once. The first time, that includes loading the algorithm's kernels, which can take longer
 // than the convolution and decide the choice: in StyleGAN at 32 px, an H100 reached 43 to 66 TFLOP/s, and in convolutions
-// alone 190 to 340. So the search is done twice, and the second one counts.
+// alone 150 to 350. So the search is done twice, and the second one counts.
 #define GANZOO_FIND(name)                                                                                           \
     template <class A, class B, class C, class Found>                                                               \
     static inline cudnnStatus_t ganzoo_##name(cudnnHandle_t handle, A a, const void* a_data, B b, const void* b_data, \
