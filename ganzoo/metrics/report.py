@@ -9,9 +9,9 @@ from typing import Any
 
 from ganzoo.files import append_lines, atomic_write
 from ganzoo.metrics.comparison import Networks, Result, means
+from ganzoo.metrics.records import RECORDS, Row, pair, read_records, table_rows
 
-RECORDS, TABLE = "evaluations.jsonl", "evaluations.md"
-Row = tuple[str, ...]
+TABLE = "evaluations.md"
 
 
 def make_record(about: Mapping[str, Any], networks: Networks, results: Sequence[Result], seed: int) -> dict[str, Any]:
@@ -40,46 +40,12 @@ def save(folder: Path, record: Mapping[str, Any]) -> Path:
     """Append a record to those in a folder, rewrite the table of all records, and return the path of the table."""
     append_lines(folder / RECORDS, json.dumps(record) + "\n")
     lines = ["# Evaluations", "", "The recipe of each is in evaluations.jsonl.", ""]
-    lines += _markdown([_HEADINGS, *(row for each in _records(folder / RECORDS) for row in _rows(each))])
+    lines += _markdown([_HEADINGS, *(row for each in read_records(folder / RECORDS) for row in table_rows(each))])
     atomic_write(folder / TABLE, ("\n".join(lines) + "\n").encode())
     return folder / TABLE
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records in a file. If a resumed run has repeated an evaluation, only the last record is yielded."""
-    found = {}
-    for record in _parsed(path):
-        recipe = {name: record[name] for name in record.keys() - {"mean", "results"}}
-        inputs = [{name: each[name] for name in each.keys() - {"numbers"}} for each in record["results"]]
-        found[json.dumps([recipe, inputs], sort_keys=True)] = record
-    yield from found.values()
-
-
-def _parsed(path: Path) -> Iterator[dict[str, Any]]:
-    for line in path.read_text(errors="replace").splitlines():
-        try:
-            found = json.loads(line)
-            list(_rows(found))
-        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-            continue  # incomplete, because the process was killed while writing
-        yield found
-
-
 _HEADINGS = ("subject", "real images", "mode", "pair", "samples", "real", "metric", "backbone", "value")
-
-
-def _rows(record: Mapping[str, Any]) -> Iterator[Row]:
-    backbones = record["recipe"]["backbones"]
-    compared = (str(record["subject"]), str(record["against"]))
-    for each in record["results"]:
-        pair = _pair(each)
-        counts = f"{each['samples']:,}", f"{each['real']:,}"
-        for name, value in each["numbers"].items():
-            yield (*compared, each["mode"], pair, *counts, name, backbones[name], f"{value:.4g}")
-    if len(record["results"]) > 1:
-        for mode, numbers in record["mean"].items():
-            for name, value in numbers.items():
-                yield (*compared, mode, "mean", "", "", name, backbones[name], f"{value:.4g}")
 
 
 def _markdown(rows: Sequence[Row]) -> list[str]:
@@ -104,8 +70,8 @@ def lines(record: Mapping[str, Any]) -> Iterator[str]:
         of_mode = [each for each in results if each["mode"] == mode]
         for each in of_mode:
             counts = (f"{each['samples']:,}", f"{each['real']:,}")
-            pair = (f"{mode}: {_pair(each)}",) if paired else ()
-            table.append((*pair, *counts, *_cells(each["numbers"], names)))
+            compared = (f"{mode}: {pair(each)}",) if paired else ()
+            table.append((*compared, *counts, *_cells(each["numbers"], names)))
         if paired:
             table.append((f"{mode}: mean", "", "", *_cells(numbers, names)))
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
@@ -117,13 +83,3 @@ def lines(record: Mapping[str, Any]) -> Iterator[str]:
 def _cells(numbers: Mapping[str, float], names: Sequence[str]) -> list[str]:
     """Format the numbers with the given names; a missing number becomes an empty cell."""
     return [f"{numbers[name]:.4g}" if name in numbers else "" for name in names]
-
-
-def _pair(result: Mapping[str, Any]) -> str:
-    """Return the pair of domains of a translation, the class of other images, or '' if all classes are compared."""
-    return f"{result['source']} to {result['target']}" if result["source"] else str(result["target"])
-
-
-def abbreviate_count(count: int) -> str:
-    """Format a count, with multiples of 1000 as in '50k'."""
-    return f"{count // 1000}k" if count >= 1000 and count % 1000 == 0 else str(count)

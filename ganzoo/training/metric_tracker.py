@@ -17,7 +17,8 @@ from ganzoo.metrics.comparison import (
     generator_comparisons,
     translator_comparisons,
 )
-from ganzoo.metrics.report import abbreviate_count, make_record, save
+from ganzoo.metrics.records import label
+from ganzoo.metrics.report import make_record, save
 from ganzoo.metrics.sources import default_real_count
 from ganzoo.metrics.tasks import describe_images, describe_subject
 
@@ -84,9 +85,8 @@ class MetricTracker:
             for metric in self.networks.metrics
             for output in metric.output_names()
         }
-        some = f"real{abbreviate_count(self.real)}" if self.real < self.dataset.info.count else ""
-        parts = [name + abbreviate_count(self.options.evaluate_samples), some, mode, backbones[name]]
-        return "-".join(filter(None, parts))
+        some = self.real if self.real < self.dataset.info.count else None
+        return label(name, self.options.evaluate_samples, some, mode, backbones[name])
 
     def check(self, state: TrainState) -> None:
         """Raise OptionError if a metric does not apply to this model."""

@@ -30,6 +30,7 @@ COMMANDS = [
     ["import", "stylegan", "--help"],
     ["import", "stargan2", "--help"],
     ["runs"],
+    ["runs", "--sort", "kimg", "--json"],
     ["new-plugin", "--help"],
     ["doctor", "--help"],
 ]

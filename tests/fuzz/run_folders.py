@@ -10,8 +10,9 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-from ganzoo.cli.listing import runs as listing
+from ganzoo.cli.runs import runs as listing
 from ganzoo.plots import save_curves
+from ganzoo.registry import plugins
 from ganzoo.runs import Run
 from ganzoo.training.resuming import resumed_options
 from tests.fuzz.edits import Choices, edit_bytes, edit_tree, ganzoo_errors_allowed, to_json
@@ -22,6 +23,9 @@ ROW = {
     **{"images_per_second": 40.0, "seconds_per_kimg": 20.0, "memory_bytes": {"ram": 1000}},
     **{"losses": {"d/adv": 0.7, "g/adv": 1.1}, "watched": {"d/real": 0.1}},
 }
+
+
+registry = lru_cache(maxsize=1)(plugins.load)
 
 
 @lru_cache(maxsize=1)
@@ -59,9 +63,9 @@ def check(data: bytes) -> None:
         run.path.mkdir()
         run.options_file.write_bytes(options)
         run.stats_file.write_bytes(stats)
-        for more in ([], ["--json"]):
+        for more in ([], ["--json"], ["--sort", "data"]):
             with contextlib.redirect_stdout(io.StringIO()):
-                listing.main(["--experiments", folder, *more], standalone_mode=False)
+                listing.main(["--experiments", folder, *more], standalone_mode=False, obj=registry())
         for model in MODELS.values():
             with ganzoo_errors_allowed():
                 train, own, _ = resumed_options(run, model, {"batch": 3}, {})
