@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from ganzoo import distributed
+from ganzoo.cli import completion
 from ganzoo.cli.commands import COMMANDS, plugin_commands
 from ganzoo.errors import GanzooError, did_you_mean, is_out_of_memory, printable
 from ganzoo.files import write_error
@@ -53,6 +54,8 @@ class Main(click.Group):
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
         warnings.filterwarnings("ignore", module=r"PIL\b")  # Pillow warns about images that it can still read
+        if completion.requested():
+            completion.complete(partial(super().main, args, prog_name, **extra))
         if not distributed.is_rank_zero():
             sys.stdout = open(os.devnull, "w")
         with distributed.exit_on_error():

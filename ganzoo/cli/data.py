@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ganzoo.cli.commands import plugin_registry
+from ganzoo.cli.completion import data_names
 from ganzoo.cli.data_show import show
 from ganzoo.cli.params import labels_option
 from ganzoo.data.catalog import destination, is_ready, open_data, prepared
@@ -57,7 +58,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 
 
 @data.command(short_help="Read every image of a data set, and list unreadable ones.")
-@click.argument("name_or_path")
+@click.argument("name_or_path", shell_complete=data_names)
 @labels_option
 @click.pass_context
 def check(ctx: click.Context, name_or_path: str, labels: str | None) -> None:
@@ -80,7 +81,7 @@ def check(ctx: click.Context, name_or_path: str, labels: str | None) -> None:
 
 
 @data.command(short_help="Store all images of a data set, scaled, in one LMDB or file.")
-@click.argument("source")
+@click.argument("source", shell_complete=data_names)
 @click.option("--out", metavar="NAME", help="Name of the new data set for --data, or a path: x.lmdb, x.zip, x.parquet.")
 @click.option(
     "--from",

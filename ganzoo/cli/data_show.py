@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ganzoo.cli.commands import plugin_registry
+from ganzoo.cli.completion import data_names
 from ganzoo.cli.params import labels_option
 from ganzoo.data.catalog import open_data
 from ganzoo.errors import OptionError
@@ -17,7 +18,7 @@ DEFAULT_P = 0.5
 
 
 @click.command(short_help="Write a sheet of images of a data set, also augmented ones.")
-@click.argument("name_or_path")
+@click.argument("name_or_path", shell_complete=data_names)
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="PNG, JPEG or WebP.  [default: NAME.png]")
 @click.option("--size", type=click.IntRange(min=2, max=1024), help="Side in px.  [default: as stored, at most 128]")
 @click.option("--fit", type=click.Choice(FITS), help="As in training.  [default: crop, or as the data was prepared]")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganzoo.checkpoints.opening import open_checkpoint
+from ganzoo.cli import completion
 from ganzoo.cli.commands import plugin_registry
-from ganzoo.cli.params import Folder, device_option, experiments_option
+from ganzoo.cli.params import Folder, device_option, experiments_option, run_argument
 from ganzoo.errors import OptionError, printable
 from ganzoo.files import output_folder
 from ganzoo.interfaces.dataset import FITS
@@ -30,10 +31,11 @@ def _summaries(backbones: dict[str, Any], default: str) -> str:
 
 
 @click.command(short_help="Compute FID and other metrics of a run or checkpoint.")
-@click.argument("run", required=False, metavar="[RUN|CHECKPOINT]")
+@run_argument
 @click.option(
     "--metrics",
     metavar="LIST",
+    shell_complete=completion.metric_names,
     help="Metrics to compute, e.g. fid,kid,pr,ppl; `ganzoo metrics` lists them.  [default: fid,kid,pr; for translation "
     "fid,lpips]",
 )
@@ -60,6 +62,7 @@ def _summaries(backbones: dict[str, Any], default: str) -> str:
 @click.option(
     "--against",
     metavar="NAME|PATH",
+    shell_complete=completion.data_names,
     help="Real images: a data set, folder, zip or LMDB.  [default: the training data]",
 )
 @click.option(

@@ -9,11 +9,11 @@ import click
 
 from ganzoo.checkpoints.opening import open_checkpoint
 from ganzoo.cli.commands import plugin_registry
-from ganzoo.cli.params import experiments_option
+from ganzoo.cli.params import experiments_option, run_argument
 
 
 @click.command(short_help="Write a run's networks to a file to share.")
-@click.argument("run", required=False, metavar="[RUN|CHECKPOINT]")
+@run_argument
 @click.option("--out", required=True, metavar="FILE", help="File to write; its name ends in .safetensors.")
 @click.option("--slim", is_flag=True, help="Store weights as float16: half the size, and nearly the same images.")
 @experiments_option

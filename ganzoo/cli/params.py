@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from ganzoo.cli import completion
 from ganzoo.errors import OptionError, did_you_mean
 from ganzoo.interfaces.options import Option, Options, format_value, options_by_name
 
@@ -25,6 +27,9 @@ class OptionType(click.ParamType):
             return self.option.parse(value)
         except OptionError as error:
             raise click.UsageError(str(error), ctx) from None
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(text) for text in map(str, self.option.choices or ()) if text.startswith(incomplete)]
 
 
 class Folder(click.Path):
@@ -50,6 +55,9 @@ labels_option = click.option(
     "--labels",
     metavar="NAMES",
     help="What to use as labels, as in `ganzoo train`.  [default: what the data set says]",
+)
+run_argument = click.argument(
+    "run", required=False, metavar="[RUN|CHECKPOINT]", shell_complete=completion.checkpoint_names
 )
 experiments_option = click.option(
     "--experiments", type=Folder(), default="experiments", help="Folder of all runs.", show_default=True
@@ -79,6 +87,7 @@ def _click_option(option: Option, default: Any) -> click.Option:
         default=None,
         help=option.help + suffix,
         group=option.group,
+        shell_complete=completion.BY_OPTION.get(option.name),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.listing import as_json, column_width
@@ -29,6 +30,7 @@ Row = dict[str, Any]
 @click.option(
     "--sort",
     metavar="COLUMN",
+    shell_complete=lambda ctx, param, incomplete: _complete_column(ctx, incomplete),
     help=f"Sort by {', '.join(COLUMNS)}, or a metric such as {METRICS}fid: the newest, the largest number or the best "
     "value first.",
 )
@@ -123,6 +125,15 @@ def _add_metrics(row: Row, run: Any, higher: Collection[str]) -> dict[str, str]:
         best[each.label] = choose(each.value, best.get(each.label, each.value))
     row["metrics"] = best
     return {f"{METRICS}{each.label}": each.name for each in found}
+
+
+def _complete_column(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    from ganzoo import runs as run_folders
+
+    names: set[str] = set()
+    for run in run_folders.list_runs(Path(ctx.params.get("experiments") or "experiments")):
+        names.update(_add_metrics({}, run, ()))
+    return [CompletionItem(name) for name in [*COLUMNS, *sorted(names)] if name.startswith(incomplete)]
 
 
 def _metric_column(wanted: str, names: Mapping[str, str]) -> str:

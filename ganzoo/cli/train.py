@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ganzoo.cli import completion
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder, GroupedCommand, GroupedOption, click_options, given_values
 from ganzoo.errors import OptionError
@@ -40,8 +41,18 @@ def train() -> None:
 def _command(model: Any) -> click.Command:
     folder = Folder()
     run_options = [
-        _run_option("--resume", metavar="RUN", help="Continue a run: its number, name or path, or 'latest'."),
-        _run_option("--preset", metavar="|".join([*model.presets, "FILE"]), help=_preset_help(model)),
+        _run_option(
+            "--resume",
+            metavar="RUN",
+            help="Continue a run: its number, name or path, or 'latest'.",
+            shell_complete=completion.run_names,
+        ),
+        _run_option(
+            "--preset",
+            metavar="|".join([*model.presets, "FILE"]),
+            help=_preset_help(model),
+            shell_complete=completion.preset_names(model),
+        ),
         _run_option("--experiments", type=folder, default=EXPERIMENTS, help="Folder of all runs."),
         _run_option(
             "--dry-run", is_flag=True, help="Show what would be trained, without training or writing anything."

@@ -11,7 +11,7 @@ import click
 
 from ganzoo.checkpoints.opening import open_checkpoint
 from ganzoo.cli.commands import plugin_registry
-from ganzoo.cli.params import Folder, device_option, experiments_option
+from ganzoo.cli.params import Folder, device_option, experiments_option, run_argument
 from ganzoo.sampling.request import (
     GenerateRequest,
     TranslateRequest,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Make images and animations from a run or checkpoint.")
-@click.argument("run", required=False, metavar="[RUN|CHECKPOINT]")
+@run_argument
 @click.option(
     "--seeds", metavar="LIST", help="Seeds of the latents, e.g. 0-31 or 3,5,8.  [default: 0-31; with --source 0-9]"
 )
