@@ -30,6 +30,8 @@ from ganzoo.sampling.input_images import UniqueNames
 from ganzoo.sampling.request import VALUES, GenerateRequest, parse_request, parse_translation_request
 from ganzoo.sampling.selection import open_generator, requested_mixing, requested_walk, rows_of, sampler_of
 from ganzoo.sampling.translation_job import open_translation
+from ganzoo.sharing.card import CardOptions
+from ganzoo.sharing.files import write_card
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -202,6 +204,17 @@ class LoadedRun:
                 weights=[Path(each) for each in weights],
                 seed=seed,
             )
+
+    def save_card(
+        self, path: StrPath | None = None, *, license: str | None = None, datasets: Sequence[str] = ()
+    ) -> Path:
+        """Write the card of the run to a Markdown file (None: README.md in its folder), with a sheet of samples beside
+        it, and return its path. `license` is an identifier such as 'mit', `datasets` the names that Hugging Face has
+        the training data under. OptionError if the file exists."""
+        options = CardOptions(license, datasets)
+        out = None if path is None else Path(path)
+        with exclusive():
+            return write_card(self._saved, self.path, self._registry, options, out, self._device)[0]
 
     @property
     def stats(self) -> Any:

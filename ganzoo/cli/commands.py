@@ -12,6 +12,7 @@ COMMANDS = {
     "evaluate": "ganzoo.cli.evaluate:evaluate",
     "import": "ganzoo.cli.import_:import_",
     "export": "ganzoo.cli.export:export",
+    "card": "ganzoo.cli.card:card",
     "runs": "ganzoo.cli.runs:runs",
     "models": "ganzoo.cli.listing:models",
     "metrics": "ganzoo.cli.listing:metrics",

@@ -59,6 +59,15 @@ labels_option = click.option(
 run_argument = click.argument(
     "run", required=False, metavar="[RUN|CHECKPOINT]", shell_complete=completion.checkpoint_names
 )
+license_option = click.option(
+    "--license", metavar="ID", help="Licence of the weights: an identifier such as mit, apache-2.0 or cc-by-4.0."
+)
+dataset_option = click.option(
+    "--dataset",
+    multiple=True,
+    metavar="NAME",
+    help="Name of the training data on Hugging Face. Can be given several times.  [default: the name of the data]",
+)
 experiments_option = click.option(
     "--experiments", type=Folder(), default="experiments", help="Folder of all runs.", show_default=True
 )

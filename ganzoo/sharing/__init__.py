@@ -1,0 +1,1 @@
+"""Sharing a run: its card, and its upload to Hugging Face."""
