@@ -92,7 +92,7 @@ ANNOUNCE_AFTER = 2.0  # seconds before a message appears
 def build_core(device: str) -> None:
     """Compile Jittor's core in a child process, under a progress bar. Of the processes that mpirun started on a
     machine, one compiles and the others wait. Raises BackendError with the reason if compilation fails."""
-    from tqdm import tqdm
+    from ganzoo.progress_bars import progress_bar  # takes milliseconds, and most commands don't need it
 
     if not distributed.is_local_rank_zero():
         while not environment.core_is_built(device):
@@ -102,7 +102,7 @@ def build_core(device: str) -> None:
     for _ in range(2):
         with tempfile.TemporaryFile() as log:
             message = "compiling Jittor, once for this machine"
-            bar = tqdm(total=_CORE_FILES, desc=message, unit="file", leave=False, disable=None)
+            bar = progress_bar(total=_CORE_FILES, desc=message, unit="file", leave=False, disable=None)
             if bar.disable:  # stderr is not a terminal
                 print(f"{message}: this takes a few minutes", file=sys.stderr, flush=True)
             child = subprocess.Popen(

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from tqdm import tqdm
-
 from ganzoo.data.attributes import read_attributes
 from ganzoo.data.labelling import describe_labels
 from ganzoo.errors import DataError, format_count
 from ganzoo.interfaces.dataset import DataInfo, Dataset
+from ganzoo.progress_bars import progress_bar
 
 COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
@@ -77,7 +76,9 @@ def check_dataset(dataset: Dataset, workers: int = 4) -> Report:
     pool = ThreadPoolExecutor(workers)
     try:
         results = pool.map(read, range(len(dataset)))
-        for result in tqdm(results, total=len(dataset), unit="img", desc="reading", leave=False, disable=None, delay=1):
+        for result in progress_bar(
+            results, total=len(dataset), unit="img", desc="reading", leave=False, disable=None, delay=1
+        ):
             if isinstance(result, str):
                 report.unreadable.append(result)
                 continue

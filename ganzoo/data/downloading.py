@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from ganzoo.data.images import is_image
 from ganzoo.data.partial import PartialFile, open_partial
 from ganzoo.data.transfer import BAR, CHUNK, RetryPolicy, Say, TransferError, transfer, validate_url
 from ganzoo.data.zip_storage import open_archive, open_member
 from ganzoo.errors import DataError, OptionError
 from ganzoo.files import data_dir, format_bytes
+from ganzoo.progress_bars import progress_bar
 
 if TYPE_CHECKING:
     from ganzoo.registry.plugins import Registry
@@ -97,7 +96,7 @@ def _verify_archive(path: Path) -> list[str]:
     with open_archive(path) as archive:
         members = archive.infolist()
         total = sum(member.compress_size for member in members)
-        with tqdm(total=total, desc="checking", **BAR) as bar:
+        with progress_bar(total=total, desc="checking", **BAR) as bar:
             for member in members:
                 with open_member(archive, member) as file:
                     while file.read(CHUNK):

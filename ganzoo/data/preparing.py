@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from tqdm import tqdm
 
 from ganzoo.data.array_images import ArrayImages
 from ganzoo.data.file_builder import FileBuilder, build_file
@@ -40,6 +39,7 @@ from ganzoo.data.zip_writer import ZipBuilder
 from ganzoo.errors import DataError, OptionError, format_count, printable
 from ganzoo.files import atomic_path, format_bytes, output_folder
 from ganzoo.interfaces.dataset import Dataset
+from ganzoo.progress_bars import progress_bar
 
 JPEG_QUALITY = 100  # as in the reference implementation
 MIN_DEFAULT_SIZE = 8  # px; the smallest default size
@@ -229,7 +229,7 @@ def _fill(
         with parallel_map(preparer, workers) as prepare_images:
             entry_size = stored_size if isinstance(builder, LmdbBuilder) else len
             _check_space(path, description.plan, done, prepare_images, entry_size, say)
-            with tqdm(total=len(dataset), initial=done, desc="preparing", **BAR) as bar:
+            with progress_bar(total=len(dataset), initial=done, desc="preparing", **BAR) as bar:
                 for results in prepare_images(left):
                     builder.add(results)
                     bar.update(len(results))

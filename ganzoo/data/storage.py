@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ganzoo.data.abstract_storage import Storage
 from ganzoo.data.array_images import ArrayImages
@@ -31,6 +30,7 @@ from ganzoo.data.tar_storage import TarStorage, find_tars
 from ganzoo.data.zip_storage import ZipStorage
 from ganzoo.errors import DataError, format_count, printable, reason
 from ganzoo.interfaces.dataset import DataInfo, Dataset
+from ganzoo.progress_bars import progress_bar
 
 SPLIT_FOLDERS = ("train", "val")
 HEADER_SAMPLE = 32  # images whose headers are read to find the size and the channels of a data set
@@ -68,7 +68,7 @@ class StoredImages(Dataset):
             raise DataError(" ".join([problem, *packed, *others]))
         failure: DataError | None = None
         count = len(self.storage.keys)
-        for index in tqdm(
+        for index in progress_bar(
             range(count), desc="looking for a readable image", unit="img", leave=False, disable=None, delay=2
         ):
             try:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from ganzoo.data.abstract_storage import Storage, check_size
 from ganzoo.data.annotations import is_annotation
@@ -25,6 +24,7 @@ from ganzoo.data.layout import describe_ignored
 from ganzoo.data.splits import split_files
 from ganzoo.errors import DataError, format_count, printable, reason
 from ganzoo.files import open_regular
+from ganzoo.progress_bars import progress_bar
 
 LABEL_KEYS = ("label", "cls")  # of .json files
 MAX_LABEL_BYTES = 1 << 20  # of a .cls or .json file
@@ -127,7 +127,7 @@ def find_tars(folder: Path) -> list[Path]:
 
 def _read_all(shards: Sequence[Path], others: list[str], labelled: bool) -> Iterator[Member]:
     """Yield the images of all shards, with labels if `labelled`, and add the names of other files to `others`."""
-    for shard in tqdm(shards, desc="reading the shards", unit="shard", leave=False, disable=None, delay=1):
+    for shard in progress_bar(shards, desc="reading the shards", unit="shard", leave=False, disable=None, delay=1):
         yield from _read_shard(shard, others, labelled)
 
 

@@ -20,11 +20,10 @@ from urllib import request
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 
-from tqdm import tqdm
-
 from ganzoo.data.partial import FREE_SPACE, PartialFile, Version
 from ganzoo.errors import DataError, OptionError, printable
 from ganzoo.files import format_bytes
+from ganzoo.progress_bars import progress_bar
 
 CHUNK = 1 << 18  # bytes read at a time
 MAGIC = b"PK"  # first bytes of every zip archive
@@ -218,7 +217,7 @@ def _restart(url: str, partial: PartialFile, response: Any, timeout: float) -> N
 
 def _receive(partial: PartialFile, response: Any, length: int | None, timeout: float) -> None:
     """Append the response to the partial file, up to a total of `length` bytes (None: until the response ends)."""
-    with tqdm(total=length, initial=partial.size, desc="downloading", **BAR) as bar:
+    with progress_bar(total=length, initial=partial.size, desc="downloading", **BAR) as bar:
         while length is None or partial.size < length:
             with _network_errors(timeout):
                 data = response.read1(CHUNK if length is None else min(CHUNK, length - partial.size))

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from ganzoo.backend.pixels import to_uint8
 from ganzoo.data.alpha import over_white
@@ -18,6 +17,7 @@ from ganzoo.metrics.feature_cache import Features
 from ganzoo.metrics.features import FeatureExtractor
 from ganzoo.metrics.perceptual import Perceptual
 from ganzoo.metrics.sources import DatasetSource, Source, TranslationSource
+from ganzoo.progress_bars import progress_bar
 
 T = TypeVar("T")
 ESTIMATE_AFTER = 2.0  # seconds: delay before an estimate is made
@@ -127,7 +127,7 @@ class Evaluation:
         """Yield the batches under a bar that counts images and appears after two seconds. Log an estimate if they
         will take long."""
         estimate, done = Estimate(total), 0
-        with tqdm(total=total, desc=what, unit="img", leave=False, disable=None, delay=2) as bar:
+        with progress_bar(total=total, desc=what, unit="img", leave=False, disable=None, delay=2) as bar:
             for batch in batches:
                 yield batch
                 done += len(batch)
@@ -137,7 +137,7 @@ class Evaluation:
 
     def progress(self, items: Sequence[T], what: str) -> Iterator[T]:
         """Iterate over the items with a progress bar."""
-        yield from tqdm(items, desc=what, leave=False, disable=None, delay=2)
+        yield from progress_bar(items, desc=what, leave=False, disable=None, delay=2)
 
 
 class Estimate:

@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
+from ganzoo.progress_bars import progress_bar
 from ganzoo.sampling import latents, sheets
 from ganzoo.sampling.styles import mix
 
@@ -101,4 +101,4 @@ def mixing_sheet(
 
 def progress(items: Iterable[T], count: int, unit: str) -> Iterator[T]:
     """Iterate over images or frames, with a progress bar if it takes longer than 2 s."""
-    return iter(tqdm(items, total=count, unit=unit, leave=False, disable=None, delay=2))
+    return iter(progress_bar(items, total=count, unit=unit, leave=False, disable=None, delay=2))

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tqdm import tqdm
+from ganzoo.progress_bars import bar_class, shows_widgets
 
 FORMAT = "{desc} {percentage:3.0f}%|{bar:5}| {kimg} kimg, {remaining} left{postfix}"  # 80 columns with speed and losses
 
@@ -23,14 +23,14 @@ class ProgressBar:
 
     def __init__(self, name: str, images: int, goal: int) -> None:
         self.name, self.images, self.goal = name, images, goal
-        self._on_terminal = sys.stderr.isatty()
-        self._line = _Line(
+        self._visible = shows_widgets() or sys.stderr.isatty()
+        self._line = _line_class()(
             total=goal,
             initial=min(images, goal),
             desc=name.partition("-")[0],
-            bar_format=FORMAT,
+            bar_format=FORMAT.replace("{bar:5}", "{bar}") if shows_widgets() else FORMAT,
             mininterval=0.5,
-            disable=not self._on_terminal,
+            disable=not self._visible,
         )
 
     def update(self, images: int) -> None:
@@ -45,7 +45,7 @@ class ProgressBar:
         parts = [f"{speed:.{digits}f} img/s", *(f"{name} {value:.3g}" for name, value in losses.items())]
         line = f"{format_kimg(self.images, self.goal)} kimg: {', '.join(parts)}"
         with contextlib.suppress(OSError):
-            if self._on_terminal:
+            if self._visible:
                 self._line.numbers = [", ".join(parts), f"{parts[0]}, {_summed(losses)}", parts[0]]
                 self._line.refresh()
             else:
@@ -64,21 +64,26 @@ class ProgressBar:
             self._line.close()
 
 
-class _Line(tqdm):  # type: ignore[misc]
-    """A tqdm bar with the longest of `numbers` that fits the terminal. They are ordered from long to short."""
+def _line_class() -> Any:
+    """Return the class of the bar, for this terminal or notebook."""
 
-    numbers: Sequence[str] = ()
+    class Line(bar_class()):  # type: ignore[misc]
+        """A bar with the longest of `numbers` that fits the terminal. They are ordered from long to short."""
 
-    @property
-    def format_dict(self) -> dict[str, Any]:
-        fields: dict[str, Any] = super().format_dict
-        fields["kimg"] = f"{format_kimg(self.n, self.total)}/{self.total / 1000:g}"
-        room = fields.get("ncols")
-        for postfix in self.numbers:
-            fields["postfix"] = postfix
-            if not room or len(self.format_meter(**{**fields, "ncols": None})) <= room:
-                break
-        return fields
+        numbers: Sequence[str] = ()
+
+        @property
+        def format_dict(self) -> dict[str, Any]:
+            fields: dict[str, Any] = super().format_dict
+            fields["kimg"] = f"{format_kimg(self.n, self.total)}/{self.total / 1000:g}"
+            room = fields.get("ncols")
+            for postfix in self.numbers:
+                fields["postfix"] = postfix
+                if not room or len(self.format_meter(**{**fields, "ncols": None})) <= room:
+                    break
+            return fields
+
+    return Line
 
 
 def _summed(losses: Mapping[str, float]) -> str:
