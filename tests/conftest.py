@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from ganzoo import backend
 from ganzoo.cli import main
 from ganzoo.interfaces.model import Model
 from ganzoo.registry import plugins
+from tests.support import hub_server
 
 # The smallest training: fully connected networks on 8 px images, a tick of two steps.
 TINY_RUN_OPTIONS = ["--size", "8", "--batch", "4", "--kimg", "0.016", "--tick", "0.008"]
@@ -123,3 +124,18 @@ def add_model(monkeypatch: pytest.MonkeyPatch) -> Callable[[Model], None]:
         monkeypatch.setattr(plugins, "load", load_with_model)
 
     return add
+
+
+@pytest.fixture
+def hub(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_server.Hub]:
+    """Run a local hub of Hugging Face. Its client is connected to it, with a token and an empty cache."""
+    pytest.importorskip("huggingface_hub")
+    with hub_server.serve() as server:
+        variables = {"HF_ENDPOINT": server.url, "HF_HOME": str(workdir / "hf"), "HF_TOKEN": hub_server.TOKEN}
+        for name, value in {**variables, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}.items():
+            monkeypatch.setenv(name, value)
+        for name in ("HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN"):
+            monkeypatch.delenv(name, raising=False)
+        hub_server.forget_client()
+        yield server
+    hub_server.forget_client()

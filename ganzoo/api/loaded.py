@@ -32,6 +32,7 @@ from ganzoo.sampling.selection import open_generator, requested_mixing, requeste
 from ganzoo.sampling.translation_job import open_translation
 from ganzoo.sharing.card import CardOptions
 from ganzoo.sharing.files import write_card
+from ganzoo.sharing.push import push
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -45,10 +46,12 @@ MAX_CARD_BYTES = 4 << 20  # of a picture on the card of a run
 
 
 def load(name: StrPath | int = "latest", *, experiments: StrPath = "experiments", device: str = "auto") -> LoadedRun:
-    """Load a run to generate from: its path, number or name in the folder `experiments`, 'latest', or the path of a
-    checkpoint. A run's newest intact checkpoint is used. `device` is 'auto', 'cpu' or 'cuda'.
+    """Load a run to generate from: its path, number or name in the folder `experiments`, 'latest', the path of a
+    checkpoint, or 'hf:USER/NAME' on Hugging Face. A run's newest intact checkpoint is used. `device` is 'auto', 'cpu'
+    or 'cuda'.
 
-    Nothing is computed yet. Raises RunError if there is no such run, CheckpointError if its checkpoints are damaged.
+    Nothing is computed yet. Raises RunError if there is no such run, CheckpointError if its checkpoints are damaged or
+    can't be downloaded.
     """
     registry = plugins.load()
     saved, folder = open_checkpoint(
@@ -215,6 +218,31 @@ class LoadedRun:
         out = None if path is None else Path(path)
         with exclusive():
             return write_card(self._saved, self.path, self._registry, options, out, self._device)[0]
+
+    def push(
+        self,
+        repository: str,
+        *,
+        private: bool = False,
+        slim: bool = False,
+        license: str | None = None,
+        datasets: Sequence[str] = (),
+    ) -> str:
+        """Upload the run to the repository 'USER/NAME' on Hugging Face, as `ganzoo push` does, and return its URL. With
+        `slim`, weights are stored as float16. For `license` and `datasets` see `save_card`. OptionError without a token
+        or the extra `hub`; CheckpointError if the upload fails."""
+        with exclusive():
+            return push(
+                self._saved,
+                self.path,
+                self._registry,
+                repository,
+                CardOptions(license, datasets),
+                private=private,
+                slim=slim,
+                device=self._device,
+                say=print,
+            ).url
 
     @property
     def stats(self) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ganzoo import runs
+from ganzoo.checkpoints import hub
 from ganzoo.checkpoints.checkpoint import SUFFIX, Checkpoint, newest_intact, read
 from ganzoo.errors import CorruptCheckpointError, GanzooError, RunError, UnsupportedByModelError
 from ganzoo.runs import Run
@@ -20,11 +21,14 @@ def open_checkpoint(
 ) -> T:
     """Return `use(checkpoint, folder)`, where `folder` is for results. `say` gets the warnings.
 
-    `name_or_path` is a checkpoint file, or a run, whose newest intact checkpoint is used. Without a name, use the
-    newest run with an intact checkpoint, skipping runs for which `use` raises UnsupportedByModelError.
+    `name_or_path` is a checkpoint file, one on Hugging Face (hf:USER/NAME), or a run, whose newest intact checkpoint is
+    used. Without a name, use the newest run with an intact checkpoint, skipping runs for which `use` raises
+    UnsupportedByModelError.
     """
     if name_or_path in (None, "latest"):
         return _newest(experiments, use, say)
+    if hub.is_named(name_or_path):
+        return use(*hub.open_on_hub(str(name_or_path), experiments, say))
     path = _file(str(name_or_path), experiments)
     if path is not None:
         return use(read(path), path.resolve().parent)

@@ -13,6 +13,7 @@ COMMANDS = {
     "import": "ganzoo.cli.import_:import_",
     "export": "ganzoo.cli.export:export",
     "card": "ganzoo.cli.card:card",
+    "push": "ganzoo.cli.push:push",
     "runs": "ganzoo.cli.runs:runs",
     "models": "ganzoo.cli.listing:models",
     "metrics": "ganzoo.cli.listing:metrics",

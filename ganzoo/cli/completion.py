@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
+from ganzoo.checkpoints import hub
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.errors import RunError
 
@@ -23,7 +24,7 @@ Names = Callable[[click.Context], Iterable[str]]
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 # Where else names of checkpoints come from, besides the runs: each function returns names with a prefix.
-OTHER_CHECKPOINTS: list[Names] = []
+OTHER_CHECKPOINTS: list[Names] = [lambda ctx: hub.cached_names()]
 
 
 def requested() -> bool:

@@ -122,9 +122,9 @@ def _add_metrics(row: Row, run: Any, higher: Collection[str]) -> dict[str, str]:
     best: dict[str, float] = {}
     for each in found:
         choose = max if each.name in higher else min
-        best[each.label] = choose(each.value, best.get(each.label, each.value))
+        best[each.recipe_id] = choose(each.value, best.get(each.recipe_id, each.value))
     row["metrics"] = best
-    return {f"{METRICS}{each.label}": each.name for each in found}
+    return {f"{METRICS}{each.recipe_id}": each.name for each in found}
 
 
 def _complete_column(ctx: click.Context, incomplete: str) -> list[CompletionItem]:

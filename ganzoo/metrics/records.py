@@ -59,11 +59,11 @@ def pair(result: Mapping[str, Any]) -> str:
     return f"{result['source']} to {result['target']}" if result["source"] else str(result["target"])
 
 
-def label(name: str, samples: int, real: int | None, mode: str, backbone: str) -> str:
-    """Return the full name of a metric, such as lpips500-latent-alexnet, or fid2k-real2k-efficientnet-lite0 if `real`,
-    the number of real images, is not None because it is not all of them."""
+def recipe_id(metric: str, samples: int, real: int | None, mode: str, backbone: str) -> str:
+    """Return the name of a metric with what its value depends on, such as lpips500-latent-alexnet, or, if not all real
+    images are used, fid2k-real2k-efficientnet-lite0."""
     some = "" if real is None else f"real{abbreviate_count(real)}"
-    return "-".join(filter(None, [name + abbreviate_count(samples), some, mode, backbone]))
+    return "-".join(filter(None, [metric + abbreviate_count(samples), some, mode, backbone]))
 
 
 def abbreviate_count(count: int) -> str:
@@ -73,10 +73,10 @@ def abbreviate_count(count: int) -> str:
 
 @dataclass(frozen=True)
 class Measured:
-    """A value of a metric: its short `name` ('fid'), its full name `label`, and the evaluation's `record`."""
+    """A value of a metric: its short `name` ('fid'), its `recipe_id`, and the evaluation's `record`."""
 
     name: str
-    label: str
+    recipe_id: str
     value: float
     record: Mapping[str, Any]
 
@@ -110,4 +110,4 @@ def _values(record: Mapping[str, Any], images: int | None) -> Iterator[Measured]
         some = first["real"] if images is None or first["real"] < images else None
         for name, value in numbers.items():
             backbone = record["recipe"]["backbones"][name]
-            yield Measured(name, label(name, first["samples"], some, mode, backbone), float(value), record)
+            yield Measured(name, recipe_id(name, first["samples"], some, mode, backbone), float(value), record)

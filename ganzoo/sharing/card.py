@@ -70,7 +70,7 @@ def newest_values(saved: Checkpoint, folder: Path) -> list[Measured]:
     """Return the last value of each metric that was measured for this checkpoint."""
     images = saved.metadata.progress.images
     found = [each for each in measured(folder, saved.data) if each.record["images"] == images]
-    return list({each.label: each for each in found}.values())
+    return list({each.recipe_id: each for each in found}.values())
 
 
 def _metadata(saved: Checkpoint, options: CardOptions, values: Sequence[Measured], translates: bool) -> str:
@@ -80,7 +80,7 @@ def _metadata(saved: Checkpoint, options: CardOptions, values: Sequence[Measured
         "task": {"type": _TASKS[translates]},
         "dataset": {"type": data if _DATASET.fullmatch(data) else "images", "name": data},
         "metrics": [
-            {"type": each.name, "value": float(f"{each.value:.6g}"), "name": each.label, "args": _recipe(each)}
+            {"type": each.name, "value": float(f"{each.value:.6g}"), "name": each.recipe_id, "args": _recipe(each)}
             for each in values
         ],
     }
@@ -152,6 +152,10 @@ def _training(saved: Checkpoint, registry: Registry) -> Iterator[str]:
     count = format_count(data.count, "image")
     yield f"| data | {_prose(f'{data.name}, {count}, {data.size} px, {channels}{names}')} |"
     yield f"| length | {saved.metadata.progress.kimg:g} kimg (thousands of real images) |"
+    lineage: Any = getattr(saved.run, "lineage", None)
+    if lineage is not None:
+        start = f"{lineage.name}, trained for {lineage.kimg:g} kimg on {lineage.data}, SHA-256 {lineage.sha256}"
+        yield f"| began with | {_prose(start)} |"
     if saved.run.version:
         yield f"| trained with | ganzoo {_prose(saved.run.version)} |"
     yield f"\n```\n{shlex.join(['ganzoo', 'train', model.name, *_given(model, {**train, **own})])}\n```\n"
@@ -191,7 +195,7 @@ def _evaluation(values: Sequence[Measured]) -> Iterator[str]:
     for each in values:
         recipe = _recipe(each)
         counts = f"{recipe['samples']:,} | {recipe['real']:,}"
-        yield f"| {_prose(each.label)} | {each.value:.4g} | {counts} | {_prose(str(recipe['backbone']))} |"
+        yield f"| {_prose(each.recipe_id)} | {each.value:.4g} | {counts} | {_prose(str(recipe['backbone']))} |"
 
 
 def _prose(text: str) -> str:

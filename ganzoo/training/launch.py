@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo import backend, distributed, runs
 from ganzoo.backend import environment
-from ganzoo.checkpoints import checkpoint
+from ganzoo.checkpoints import checkpoint, hub
 from ganzoo.data.catalog import training_data_of
 from ganzoo.distributed import collectives
 from ganzoo.errors import DataError, OptionError, RunError, did_you_mean, is_out_of_memory, reason
@@ -141,6 +141,8 @@ def _say_choices(planned: Plan, options: Any, chosen: dict[str, Any], say: Say, 
 
 def _run_to_resume(requested: str, model: str, experiments: Path, say: Say) -> Run:
     """Return the run named by --resume. RunError if there is none, or if a named checkpoint is not the run's newest."""
+    if hub.is_named(requested):
+        raise RunError(f"--resume {requested}: models on Hugging Face lack what training needs. Name a run.")
     if requested == "latest":
         return _latest(model, experiments, say) or runs.find(requested, experiments)
     path = Path(requested)

@@ -17,7 +17,7 @@ from ganzoo.metrics.comparison import (
     generator_comparisons,
     translator_comparisons,
 )
-from ganzoo.metrics.records import label
+from ganzoo.metrics.records import recipe_id
 from ganzoo.metrics.report import make_record, save
 from ganzoo.metrics.sources import default_real_count
 from ganzoo.metrics.tasks import describe_images, describe_subject
@@ -78,15 +78,14 @@ class MetricTracker:
         return f"metrics/{self._label(name, mode)}"
 
     def _label(self, name: str, mode: str) -> str:
-        """Return the full name of a metric, such as lpips500-latent-alexnet, or fid2k-real2k-efficientnet-lite0 if not
-        all real images are used."""
+        """Return the full name of a metric (see `recipe_id`)."""
         backbones = {
             output: self.networks.backbone_of(metric)
             for metric in self.networks.metrics
             for output in metric.output_names()
         }
-        some = self.real if self.real < self.dataset.info.count else None
-        return label(name, self.options.evaluate_samples, some, mode, backbones[name])
+        real = self.real if self.real < self.dataset.info.count else None
+        return recipe_id(name, self.options.evaluate_samples, real, mode, backbones[name])
 
     def check(self, state: TrainState) -> None:
         """Raise OptionError if a metric does not apply to this model."""

@@ -103,6 +103,15 @@ def test_other_programs_names_are_completed_after_their_colon(monkeypatch, ganzo
         assert [line.removeprefix("plain,") for line in lines if line.startswith("plain,")] == expected.split()
 
 
+def test_downloaded_checkpoints_are_completed(workdir, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(workdir))
+    for name, file in (("somebody--digits", "ganzoo.safetensors"), ("somebody--other", "model.safetensors")):
+        folder = workdir / f"models--{name}" / "snapshots" / "0123"
+        folder.mkdir(parents=True)
+        (folder / file).touch()
+    assert names("ganzoo generate hf:") == ["FILE", "somebody/digits"]
+
+
 def test_a_damaged_run_does_not_stop_the_completion():
     Path("experiments/00001-gan-mnist/options.json").write_text("{")
     assert "00000-gan-mnist" in names("ganzoo generate ")

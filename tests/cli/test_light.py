@@ -31,6 +31,8 @@ COMMANDS = [
     ["import", "stargan2", "--help"],
     ["runs"],
     ["runs", "--sort", "kimg", "--json"],
+    ["card", "--help"],
+    ["push", "--help"],
     ["new-plugin", "--help"],
     ["doctor", "--help"],
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,6 +91,18 @@ def test_paths_of_this_machine_are_left_out():
     assert "secret" not in text
     assert "--data pictures" in text
     assert "datasets:" not in text  # a folder is not a data set of the hub
+
+
+def test_a_model_that_began_with_others_weights_says_so():
+    @dataclass(frozen=True)
+    class Description(RunDescription):
+        lineage: Any = None
+
+    start = SimpleNamespace(name="zoo:mnist", kimg=40, data="mnist", sha256="ab" * 32)
+    saved = checkpoint_of_gan()
+    saved = replace(saved, run=Description(**vars(saved.run), lineage=start))
+    assert f"| began with | zoo:mnist, trained for 40 kimg on mnist, SHA-256 {'ab' * 32} |" in card(saved)
+    assert "began with" not in card()
 
 
 def test_names_of_domains_cannot_break_the_card():

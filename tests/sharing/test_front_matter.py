@@ -12,7 +12,12 @@ from ganzoo.sharing.front_matter import front_matter
 yaml = pytest.importorskip("yaml")
 
 TEXTS = st.text(max_size=20).map(printable)
-SCALARS = TEXTS | st.integers(-(10**9), 10**9) | st.booleans() | st.floats(allow_nan=False, allow_infinity=False)
+SCALARS = (
+    TEXTS
+    | st.integers(-(10**9), 10**9)
+    | st.booleans()
+    | st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
+)
 NAMES = TEXTS.filter(bool)
 VALUES = st.recursive(
     SCALARS,
