@@ -65,7 +65,6 @@ class Hub:
 
 class Handler(BaseHTTPRequestHandler):
     server: Any
-    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         self.handle_request()
@@ -235,6 +234,9 @@ ROUTES: dict[str, Any] = {
 
 def forget_client() -> None:
     """Unload huggingface_hub, which reads its environment variables when it is imported."""
+    close = getattr(sys.modules.get("huggingface_hub"), "close_session", None)  # there is none before 1.0
+    if close is not None:
+        close()
     for name in [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]:
         del sys.modules[name]
 
