@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
-from ganzoo.checkpoints import hub
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.errors import RunError
 
@@ -23,8 +22,15 @@ VARIABLE = "_GANZOO_COMPLETE"  # set by the shell to ask for completions; click 
 Names = Callable[[click.Context], Iterable[str]]
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
-# Where else names of checkpoints come from, besides the runs: each function returns names with a prefix.
-OTHER_CHECKPOINTS: list[Names] = [lambda ctx: hub.cached_names()]
+
+def _on_hub(ctx: click.Context) -> Iterable[str]:
+    from ganzoo.checkpoints.hub import cached_names
+
+    return cached_names()
+
+
+# Where names of checkpoints come from, besides the runs: each function returns names with a prefix.
+OTHER_CHECKPOINTS: list[Names] = [_on_hub]
 
 
 def requested() -> bool:
