@@ -11,6 +11,7 @@ Jittor gets a copy of the table with these two corrected.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import ctypes
 import functools
@@ -84,6 +85,24 @@ def patched_import() -> Iterator[None]:
     """Within the body, `import jittor` works with this Python and NumPy."""
     if sys.version_info >= (3, 13) and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+    with _outside_notebook(), _numpy_functions():
+        yield
+
+
+@contextlib.contextmanager
+def _outside_notebook() -> Iterator[None]:
+    """Hide from Jittor that it is in a notebook, where it would print a line of its log at every start."""
+    shell = vars(builtins).pop("get_ipython", None)
+    try:
+        yield
+    finally:
+        if shell is not None:
+            vars(builtins)["get_ipython"] = shell
+
+
+@contextlib.contextmanager
+def _numpy_functions() -> Iterator[None]:
+    """Let Jittor find NumPy 2's functions where it looks for those of NumPy 1."""
     if not is_numpy_2():
         yield
         return

@@ -30,6 +30,7 @@ def test_the_notebook_runs(workdir):
     assert "features: efficientnet-lite0" in shown
     assert "0.064 kimg: " in shown
     assert "Warning" not in shown
+    assert "log.cc" not in shown  # a line of Jittor's log
     assert (workdir / "digits.png").exists()
     assert (workdir / "walk.gif").exists()
     assert (workdir / "experiments" / "00001-stylegan-mnist").is_dir()
