@@ -10,7 +10,7 @@ import pytest
 import ganzoo
 from ganzoo.checkpoints import checkpoint
 from ganzoo.checkpoints.hub import FILE
-from tests.support import hub_server
+from tests.support import hub_server, mean_colour
 
 NAME = "me/tiny-gan"
 UPLOADS = r"PUT /lfs/"
@@ -183,3 +183,14 @@ def test_a_shared_file_is_described_with_a_sheet_of_its_own(ganzoo, trained):
     assert ganzoo("card", "shared.safetensors", "--out", "card/README.md").exit_code == 0
     assert Path("card/samples.png").read_bytes().startswith(b"\x89PNG")
     assert checkpoint.read(Path("shared.safetensors")).run.data_path is None
+
+
+def test_the_card_of_a_model_that_translates_has_no_sheet(ganzoo, jittor, workdir, add_model):
+    add_model(mean_colour.MeanColourModel())
+    mean_colour.write_checkpoint(workdir / "model.safetensors")
+    result = ganzoo("card", "model.safetensors", "--out", "card/README.md")
+    assert result.exit_code == 0, result.output
+    text = Path("card/README.md").read_text()
+    assert "pipeline_tag: image-to-image" in text
+    assert "samples.png" not in text
+    assert not Path("card/samples.png").exists()
