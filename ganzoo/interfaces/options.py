@@ -57,6 +57,7 @@ class Option:
     when: Mapping[str, Any] = field(default_factory=dict)
     unless: str = ""
     group: str = ""
+    network: bool = False
 
     @property
     def flag(self) -> str:
@@ -208,6 +209,7 @@ def option(
     when: str | Mapping[str, Any] = "",
     unless: str = "",
     group: str = "",
+    network: bool = False,
 ) -> Any:
     """Declare a field of an options class: its default, help text and allowed values.
 
@@ -217,10 +219,13 @@ def option(
     given, or not zero); with when={"loss": "r1"}, only if `loss` is 'r1'; with unless="ema_kimg", only if `ema_kimg` is
     not set. `ganzoo train` rejects an option that has no effect if the user gives it. The help lists the option under
     the heading `group`.
+
+    `network` says that the option describes the networks, such as a width: a run that starts with the weights of
+    another (`ganzoo train --from`) takes it from there, unless the user gives it.
     """
     conditions = dict.fromkeys([when] if when else [], ANY_SET) if isinstance(when, str) else dict(when)
     limits = {"min": min, "max": max, "above": above, "below": below, "choices": choices}
-    metadata = {"help": help, **limits, "when": conditions, "unless": unless, "group": group}
+    metadata = {"help": help, **limits, "when": conditions, "unless": unless, "group": group, "network": network}
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -12,13 +12,15 @@ from ganzoo import Adam, DataInfo, Model, Options, Setup, TrainOptions, hookimpl
 class GANOptions(Options):
     """Options of `ganzoo train gan`."""
 
-    size: int = option(28, "side of the images in px", min=4, max=256)
-    latent: int = option(100, "length of z", min=1)
+    size: int = option(28, "side of the images in px", min=4, max=256, network=True)
+    latent: int = option(100, "length of z", min=1, network=True)
     learning_rate: float = option(2e-4, "learning rate of both networks", above=0)
     beta1: float = option(0.5, "decay of Adam's first moment", min=0, max=0.999)
     beta2: float = option(0.999, "decay of Adam's second moment", min=0, max=0.999999)
-    norm_eps: float = option(0.8, "eps of batch normalisation; PyTorch-GAN and its ports use 0.8", above=0)
-    conditional: bool = option(False, "make the domains of the data classes of the model")
+    norm_eps: float = option(
+        0.8, "eps of batch normalisation; PyTorch-GAN and its ports use 0.8", above=0, network=True
+    )
+    conditional: bool = option(False, "make the domains of the data classes of the model", network=True)
     ema: float = option(0.0, "decay per step of the generator's EMA; 0: no EMA", min=0, below=1)
 
 

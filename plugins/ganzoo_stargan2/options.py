@@ -19,22 +19,24 @@ class StarGAN2Options(Options):
         "side of the images in px, a power of two [default: the nearest to the images' own; avatars: 64]",
         min=MIN_SIZE,
         max=MAX_SIZE,
+        network=True,
     )
     w_hpf: float | None = option(
         None,
         "strength of the high-pass filtered skip connections, for faces; 0: none [default: 1 for celeba-hq, else 0]",
         min=0,
+        network=True,
     )
     wing: str = option(
         "", "file of the landmark network's weights [default: wing.ckpt in the data directory]", when="w_hpf"
     )
-    latent: int = option(16, "length of z", min=1, max=4096)
-    style: int = option(64, "length of the style code", min=1, max=4096)
-    hidden: int = option(512, "width of the mapping network", min=1, max=8192)
+    latent: int = option(16, "length of z", min=1, max=4096, network=True)
+    style: int = option(64, "length of the style code", min=1, max=4096, network=True)
+    hidden: int = option(512, "width of the mapping network", min=1, max=8192, network=True)
     channels_base: int = option(
-        16384, "number of feature maps at full size, multiplied by that size in px", min=64, max=65536
+        16384, "number of feature maps at full size, multiplied by that size in px", min=64, max=65536, network=True
     )
-    channels_max: int = option(512, "maximum number of feature maps", min=1, max=4096)
+    channels_max: int = option(512, "maximum number of feature maps", min=1, max=4096, network=True)
     lambda_reg: float = option(1.0, "weight of the R1 penalty", min=0)
     lambda_sty: float = option(1.0, "weight of the style reconstruction loss", min=0)
     lambda_cyc: float = option(1.0, "weight of the cycle consistency loss", min=0)

@@ -19,6 +19,7 @@ class StyleGANOptions(Options):
         "the last resolution in px, a power of two [default: the nearest to the images' own]",
         min=MIN_SIZE,
         max=MAX_SIZE,
+        network=True,
     )
     init_size: int = option(8, "the first resolution in px, a power of two", min=MIN_SIZE, max=MAX_SIZE)
     phase: float = option(
@@ -31,7 +32,7 @@ class StyleGANOptions(Options):
         None, "kimg at the first resolution [default: twice --phase]", above=0, max=100_000
     )
     loss: str = option("wgan-gp", "adversarial loss and penalty", choices=("wgan-gp", "r1"))
-    conditional: bool = option(False, "make the domains of the data classes of the model")
+    conditional: bool = option(False, "make the domains of the data classes of the model", network=True)
     mixing: bool = option(False, "style mixing: from a random layer on, the style is that of a second latent")
     mixing_prob: float = option(0.9, "probability of style mixing", min=0, max=1, when="mixing")
     sched: bool = option(
@@ -56,18 +57,25 @@ class StyleGANOptions(Options):
     ema_kimg: float | None = option(
         None, "half-life of the generator's EMA in kimg, instead of --ema", above=0, max=10_000
     )
-    latent: int = option(512, "length of z and w", min=1)
-    mapping_layers: int = option(8, "number of fully connected layers from z to w", min=1, max=32)
-    channels_base: int = option(16384, "number of feature maps at a resolution, times that resolution in px", min=4)
-    channels_max: int = option(512, "maximum number of feature maps", min=1)
-    from_rgb_activation: bool = option(True, "leaky ReLU after the discriminator's fromRGB convolutions")
+    latent: int = option(512, "length of z and w", min=1, network=True)
+    mapping_layers: int = option(8, "number of fully connected layers from z to w", min=1, max=32, network=True)
+    channels_base: int = option(
+        16384, "number of feature maps at a resolution, times that resolution in px", min=4, network=True
+    )
+    channels_max: int = option(512, "maximum number of feature maps", min=1, network=True)
+    from_rgb_activation: bool = option(True, "leaky ReLU after the discriminator's fromRGB convolutions", network=True)
     architecture: str = option(
         "port",
         "networks of the public PyTorch port, whose checkpoints can be imported, or of the paper",
         choices=("port", "paper"),
+        network=True,
     )
     w_average: float = option(
-        0.0, "decay of the running average of w; 0: no average, truncation estimates the mean of w", min=0, below=1
+        0.0,
+        "decay of the running average of w; 0: no average, truncation estimates the mean of w",
+        min=0,
+        below=1,
+        network=True,
     )
     blend_reals: bool = option(False, "blend real images with their half-size version while a resolution fades in")
     reset_optimizers: bool = option(False, "reset Adam's moments when a stage starts and when its fade-in ends")

@@ -12,9 +12,9 @@ from ganzoo import Adam, DataInfo, Model, Options, Setup, TrainOptions, hookimpl
 class DCGANOptions(Options):
     """Options of `ganzoo train conditional-dcgan`."""
 
-    size: int = option(32, "side of the images in px", choices=(16, 32, 64, 128))
-    latent: int = option(100, "length of the latent vector", min=1)
-    width: int = option(32, "feature maps of the largest layers; each halving doubles them", min=1)
+    size: int = option(32, "side of the images in px", choices=(16, 32, 64, 128), network=True)
+    latent: int = option(100, "length of the latent vector", min=1, network=True)
+    width: int = option(32, "feature maps of the largest layers; each halving doubles them", min=1, network=True)
     learning_rate: float = option(2e-4, "learning rate of the generator; the discriminator's is twice as high", above=0)
     ema: float = option(0.99, "decay per step of the generator's EMA", min=0, below=1)
 

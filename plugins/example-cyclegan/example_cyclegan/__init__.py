@@ -12,9 +12,9 @@ from ganzoo import option
 class CycleGANOptions(ganzoo.Options):
     """Options of `ganzoo train cyclegan`; the defaults are those of Zhu et al. 2017, section 4 and appendix 7."""
 
-    size: int = option(128, "side of the images in px, a multiple of 4", min=32, max=512)
-    width: int = option(64, "feature maps of the first layers", min=1)
-    blocks: int = option(6, "residual blocks of a generator", min=1, max=20)
+    size: int = option(128, "side of the images in px, a multiple of 4", min=32, max=512, network=True)
+    width: int = option(64, "feature maps of the first layers", min=1, network=True)
+    blocks: int = option(6, "residual blocks of a generator", min=1, max=20, network=True)
     cycle: float = option(10.0, "weight of the cycle-consistency loss", min=0)
     pool: int = option(50, "generated images kept for the discriminators", min=1)
     learning_rate: float = option(2e-4, "learning rate of all networks, in the first half of training", above=0)

@@ -15,9 +15,9 @@ from ganzoo import Adam, DataInfo, Model, Options, Setup, TrainOptions, hookimpl
 class WGANGPOptions(Options):
     """Options of `ganzoo train wgan-gp`; the defaults are from Gulrajani et al. 2017, algorithm 1."""
 
-    size: int = option(32, "side of the images in px", choices=(16, 32, 64, 128))
-    latent: int = option(128, "length of the latent vector", min=1)
-    width: int = option(64, "channels of the critic's first layer; each halving doubles them", min=1)
+    size: int = option(32, "side of the images in px", choices=(16, 32, 64, 128), network=True)
+    latent: int = option(128, "length of the latent vector", min=1, network=True)
+    width: int = option(64, "channels of the critic's first layer; each halving doubles them", min=1, network=True)
     n_critic: int = option(5, "critic updates per generator update", min=1)
     penalty: float = option(10.0, "weight of the gradient penalty", min=0)
     learning_rate: float = option(1e-4, "learning rate of both networks", above=0)
