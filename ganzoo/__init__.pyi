@@ -11,6 +11,7 @@ from .api.scores import Scores as Scores
 from .api.training import train as train
 from .backend import seed as seed
 from .backend import start as start
+from .checkpoints.description import Lineage as Lineage
 from .checkpoints.unpickling import safe_load as safe_load
 from .cli.data import list_bad as list_bad
 from .data.fitted import with_fit as with_fit

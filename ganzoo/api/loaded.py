@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ganzoo.checkpoints.checkpoint import Checkpoint
+    from ganzoo.checkpoints.description import Lineage
     from ganzoo.registry.plugins import Registry
 
 StrPath = str | os.PathLike[str]
@@ -106,6 +107,11 @@ class LoadedRun:
     def options(self) -> dict[str, Any]:
         """The options of the run, by name."""
         return {**(self._saved.run.train or {}), **self._saved.run.options}
+
+    @property
+    def lineage(self) -> Lineage | None:
+        """The weights that the run started with, if it started with those of another run or a checkpoint."""
+        return self._saved.run.lineage
 
     def generate(self, seeds: Any = None, **look: Unpack[Look]) -> Images:
         """Generate an image for each seed, and for each class if the model has classes. For `look` see `Look`."""
@@ -271,6 +277,7 @@ class LoadedRun:
             "model": self.model,
             "data": f"{self.data.name}, {self.data.size} px",
             "trained": f"{self.kimg:g} kimg",
+            **({"started from": f"{self.lineage.name}, {self.lineage.kimg:g} kimg"} if self.lineage else {}),
             "checkpoint": self.checkpoint.name,
         }
         rows = "".join(f"<tr><td>{name}</td><td>{html.escape(value)}</td></tr>" for name, value in facts.items())

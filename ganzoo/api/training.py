@@ -26,13 +26,16 @@ def train(
     data: StrPath | None = None,
     *,
     preset: StrPath | None = None,
+    from_: StrPath | None = None,
     resume: StrPath | None = None,
+    other_data: bool = False,
     experiments: StrPath = "experiments",
     on_tick: OnTick | None = None,
     **options: Any,
 ) -> LoadedRun:
     """Train a model, as `ganzoo train` does, and return the run. `options` are those of the command line, such as
-    `kimg=1` or `micro_batch=8`; `resume` continues a run.
+    `kimg=1` or `micro_batch=8`. `from_` names a run or checkpoint whose weights a new run starts with (`--from`);
+    `resume` continues a run, also on other data than before if `other_data` is set.
 
     `on_tick` is called after each tick with its row of the statistics; if it returns a string, the reason, training
     ends after the step with a checkpoint. Ctrl-C also ends it with a checkpoint, and then raises KeyboardInterrupt, as
@@ -43,7 +46,7 @@ def train(
     chosen = {name: value for name, value in {"data": data, **options}.items() if value is not None}
     _check_names(found, chosen)
     chosen = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in chosen.items()}
-    request = Request(found, chosen, _text(preset), _text(resume), Path(experiments))
+    request = Request(found, chosen, _text(preset), _text(resume), Path(experiments), _text(from_), other_data)
     callback = _TickCallback(on_tick)
     registry.manager.register(callback, name="on_tick")
     with exclusive():

@@ -28,13 +28,37 @@ _NAMES = ("domains", "attributes")  # entries of the data that are lists of name
 
 
 @dataclass(frozen=True)
+class Lineage:
+    """The weights that a run started with.
+
+    `source` is the path of the checkpoint or the name that the user gave, as in 'zoo:NAME'; `kimg` and `data` say how
+    long it was trained, and the name of its data; `sha256` is the file's. The counts are those of the new networks'
+    arrays: `taken` as they were, `adapted` to other classes or image channels, and `fresh`, which began afresh.
+    """
+
+    source: str
+    kimg: float
+    data: str
+    sha256: str
+    taken: int
+    adapted: int
+    fresh: int
+
+    @property
+    def name(self) -> str:
+        """The source without the folders of this machine: the run and the checkpoint, or the name."""
+        return "/".join(self.source.split("/")[-2:])
+
+
+@dataclass(frozen=True)
 class RunDescription:
     """Model, options and data of a run.
 
     `options` and `train` are validated only by `model_options` and `train_options`: the model may not be installed.
     `data` is None if options.json is older than this entry; checkpoints always have it. `data_path` is the absolute
     path of the data if it was given by path. `version` is ganzoo's version, `environment` describes the newest session
-    (versions, device, threads), and `saved` is the Unix time when options.json was written.
+    (versions, device, threads), and `saved` is the Unix time when options.json was written. `lineage` is None if the
+    run started with random weights.
     """
 
     model: str
@@ -45,15 +69,22 @@ class RunDescription:
     version: str | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
     saved: float | None = None
+    lineage: Lineage | None = None
 
     @classmethod
     def create(
-        cls, model: Model, options: Options, train: TrainOptions, data: DataInfo, data_path: str | None = None
+        cls,
+        model: Model,
+        options: Options,
+        train: TrainOptions,
+        data: DataInfo,
+        data_path: str | None = None,
+        lineage: Lineage | None = None,
     ) -> RunDescription:
         """Describe a run of this version of ganzoo."""
         from ganzoo import __version__
 
-        return cls(model.name, options.to_dict(), train.to_dict(), data, data_path, __version__)
+        return cls(model.name, options.to_dict(), train.to_dict(), data, data_path, __version__, lineage=lineage)
 
     @classmethod
     def from_json(cls, entries: Any, required: Collection[str] = ()) -> RunDescription:
@@ -73,6 +104,7 @@ class RunDescription:
             about.get("ganzoo"),
             about.get("environment", {}),
             about.get("saved"),
+            _lineage(entries.get("lineage")),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -85,6 +117,7 @@ class RunDescription:
             "options": dict(self.options),
             "data": data,
             "data_path": self.data_path,
+            "lineage": None if self.lineage is None else dataclasses.asdict(self.lineage),
             "environment": dict(self.environment) or None,
             "saved": self.saved,
         }
@@ -198,6 +231,15 @@ def _data_entries(data: DataInfo) -> dict[str, Any]:
 def _data_info(data: Mapping[str, Any]) -> DataInfo:
     names = {kind: tuple(map(printable, data.get(kind, ()))) for kind in _NAMES}
     return DataInfo(**{**data, "name": printable(data["name"]), **names})
+
+
+def _lineage(entries: Any) -> Lineage | None:
+    """Read a lineage; None if an entry is missing or invalid."""
+    kinds: dict[str, Any] = {"source": str, "kimg": (int, float), "data": str, "sha256": str}
+    kinds.update(dict.fromkeys(("taken", "adapted", "fresh"), int))
+    if not isinstance(entries, dict) or not all(isinstance(entries.get(name), kind) for name, kind in kinds.items()):
+        return None
+    return Lineage(**{name: printable(entries[name]) if kind is str else entries[name] for name, kind in kinds.items()})
 
 
 def _is_data(data: Any) -> bool:

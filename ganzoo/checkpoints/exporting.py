@@ -36,7 +36,8 @@ def export(saved: Checkpoint, registry: Registry, path: Path, *, slim: bool = Fa
     train = dict(saved.run.train or {})
     if saved.run.data_path is not None:
         train["data"] = saved.data.name
-    checkpoint.write(path, tensors, replace(saved.run, train=train, data_path=None), metadata)
+    lineage = saved.run.lineage and replace(saved.run.lineage, source=saved.run.lineage.name)
+    checkpoint.write(path, tensors, replace(saved.run, train=train, data_path=None, lineage=lineage), metadata)
 
 
 def _tensors(saved: Checkpoint, names: list[str], slim: bool) -> Iterator[tuple[str, np.ndarray]]:

@@ -70,7 +70,7 @@ def _load(checkpoint: Checkpoint, setup: Any, name: str, size: int | None = None
     to `size` px, and put it in inference mode."""
     network = setup.networks[name]
     kind = "ema" if name in checkpoint.metadata.ema else "net"
-    network.load_state(_finite_weights(checkpoint, f"{kind}/{name}/"))
+    network.load_state(finite_weights(checkpoint, f"{kind}/{name}/"))
     position = checkpoint.metadata.position
     current, alpha = (position.size, position.alpha) if position else (checkpoint.data.size, 1.0)
     try:
@@ -93,7 +93,7 @@ def translator_of(checkpoint: Checkpoint, registry: Any) -> Translator | DirectT
     return translator
 
 
-def _finite_weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray]:
+def finite_weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray]:
     """Return a network's weights, those stored as float16 as float32. CheckpointError if any of them is not finite: the
     images would be meaningless."""
     weights = with_prefix(checkpoint.tensors, prefix)

@@ -79,6 +79,7 @@ def _describe(run: Any) -> Row:
             "goal_kimg": 0.0,
             "images_per_second": None,
             "state": "damaged",
+            "from": None,
         }
     stats = run.stats()
     kimg = stats[-1]["kimg"] if stats else 0.0
@@ -97,6 +98,7 @@ def _describe(run: Any) -> Row:
         "goal_kimg": goal,
         "images_per_second": stats[-1]["images_per_second"] if stats else None,
         "state": state,
+        "from": description.lineage.name if description.lineage else None,
         "path": str(run.path),
     }
 
@@ -175,7 +177,8 @@ def _print_table(rows: list[Row], column: str | None) -> None:
     for row in rows:
         speed = "-" if row["images_per_second"] is None else f"{row['images_per_second']:.0f}"
         line = f"{row['run']:<{width}} {row['kimg']:>10.6g} {row['goal_kimg']:>8g} {speed:>7}  {row['state']:<8}"
-        click.echo(f"{line}  {cells[row['run']]:>{last}}" if extra else line.rstrip())
+        shown = f"{line}  {cells[row['run']]:>{last}}" if extra else line.rstrip()
+        click.echo(f"{shown}, from {row['from']}" if row["from"] else shown)
 
 
 def _cell(row: Row, column: str) -> str:

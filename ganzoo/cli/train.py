@@ -31,7 +31,7 @@ class TrainGroup(click.Group):
 
 @click.group(cls=TrainGroup, subcommand_metavar="MODEL [OPTIONS]")
 def train() -> None:
-    """Train a model, or continue a run with --resume.
+    """Train a model, continue a run with --resume, or start a run with the weights of another with --from.
 
     `ganzoo train MODEL --help` shows the model's own options. A run writes samples, loss curves, statistics and
     checkpoints to a numbered folder. Ctrl-C saves a checkpoint and stops.
@@ -46,6 +46,18 @@ def _command(model: Any) -> click.Command:
             metavar="RUN",
             help="Continue a run: its number, name or path, or 'latest'.",
             shell_complete=completion.run_names,
+        ),
+        _run_option(
+            "--other-data",
+            is_flag=True,
+            help="With --resume and --data, go on though these are other data than before.",
+        ),
+        _run_option(
+            "--from",
+            "source",
+            metavar="RUN|CHECKPOINT",
+            help="Start a new run with the weights of another: a run (its newest checkpoint), or a checkpoint.",
+            shell_complete=completion.checkpoint_names,
         ),
         _run_option(
             "--preset",
@@ -80,8 +92,8 @@ def _command(model: Any) -> click.Command:
     )
 
 
-def _run_option(flag: str, **settings: Any) -> GroupedOption:
-    return GroupedOption([flag], group="Runs", **settings)
+def _run_option(*names: str, **settings: Any) -> GroupedOption:
+    return GroupedOption(names, group="Runs", **settings)
 
 
 def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
@@ -89,7 +101,9 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
 
     chosen = {**given_values(TrainOptions, values), **given_values(model.options, values)}
     experiments, dry_run = Path(values["experiments"]), values["dry_run"]
-    request = Request(model, chosen, values["preset"], values["resume"], experiments)
+    request = Request(
+        model, chosen, values["preset"], values["resume"], experiments, values["source"], values["other_data"]
+    )
     plan, resume = plan_training(
         request, plugin_registry(ctx), click.echo, partial(click.echo, err=True), dry_run=dry_run
     )

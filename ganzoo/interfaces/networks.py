@@ -84,6 +84,14 @@ class Network(jt.nn.Module):  # type: ignore[misc]
         nor averaged."""
         return self.trainable()
 
+    def weight_scales(self) -> dict[str, float]:
+        """Return the factors by which the network multiplies weights before it uses them, by dotted name, as with
+        equalised learning rate (Karras et al. 2018, section 4.1). A weight that is left out has the factor 1.
+
+        A run that starts with the weights of another network keeps the products, though the factors may differ.
+        """
+        return {}
+
     def train(self) -> None:
         """Switch to training mode (batch statistics, dropout)."""
         self._switch(True)
@@ -208,6 +216,14 @@ class Discriminator(Network):
         if images.id in current.reals:
             current.observe(scores, current.reals[images.id][1], self.decision_boundary)
         return scores
+
+    def freezable_blocks(self) -> Sequence[Sequence[str]]:
+        """Return the blocks that `--freeze-d` can freeze, the one nearest to the image first: for each, the prefixes of
+        its weights' names, as in [("from_rgb.", "blocks.0."), ("blocks.1.",)]. The default is none.
+
+        A network that grows names the blocks of its last resolution first.
+        """
+        return ()
 
     @abstractmethod
     def execute(self, *args: Any, **kwargs: Any) -> Any:

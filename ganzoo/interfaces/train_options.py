@@ -66,6 +66,13 @@ class TrainOptions(Options):
         when={"augment": "ada"},
         group="Training",
     )
+    freeze_d: int = option(
+        0,
+        "with --from, don't train the first N blocks of the discriminator, those nearest to the image (FreezeD, Mo et "
+        "al. 2020); in a model that grows, they are those of the last N resolutions",
+        min=0,
+        group="Training",
+    )
     seed: int = option(0, "seed of weights, order of images and noise", min=0, max=2**31 - 1, group="Training")
     max_skips: int = option(
         20,
@@ -183,6 +190,10 @@ OTHER_NAMES = {
     "checkpoint_dir": "--experiments, the folder of all runs",
     "sample_dir": "--experiments, the folder of all runs",
     "result_dir": "--experiments, the folder of all runs",
+    "freezed": "--freeze-d",
+    "finetune": "--from, with the run or checkpoint to start from",
+    "pretrained": "--from, with the run or checkpoint to start from",
+    "resume_pkl": "--from, with the run or checkpoint to start from",
     "resume_iter": "--resume latest; it continues from the newest checkpoint",
     "ckpt": "--resume, with a run; `ganzoo import` converts another program's checkpoint to a run",
     "continue_train": "--resume latest",

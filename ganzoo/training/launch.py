@@ -22,7 +22,8 @@ from ganzoo.interfaces.options import changes, format_setting, options_by_name, 
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.runs import Run
 from ganzoo.signals import Stop
-from ganzoo.training.resuming import check_restorable, check_resume, resumed_options
+from ganzoo.training.resuming import check_restorable, check_resume, check_same_data, resumed_options
+from ganzoo.training.transfer import has_pretrained, network_options, open_source, start_from
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.model import Model
@@ -36,13 +37,16 @@ Say = Callable[[str], None]
 @dataclass(frozen=True)
 class Request:
     """What to train: the options that the user gave, by name and with any value, over those of a preset (its name, or
-    the path of a TOML file). `resume` names the run to continue."""
+    the path of a TOML file). `resume` names the run to continue, also with `other_data`; `source` the run or checkpoint
+    whose weights a new run starts with."""
 
     model: Model
     chosen: dict[str, Any]
     preset: str | None = None
     resume: str | None = None
     experiments: Path = Path("experiments")
+    source: str | None = None
+    other_data: bool = False
 
     def given(self) -> dict[str, Any]:
         """Return the given options, including those of the preset. OptionError if the preset can't be read."""
@@ -56,7 +60,8 @@ def plan_training(
     `warn` the warnings. With `dry_run`, nothing is prepared or written. Raises OptionError, DataError, RunError or
     BackendError if the run can't work."""
     model, resume, recorded_path = request.model, None, ""
-    given = request.given()
+    given, saved = request.given(), None
+    _check_request(request, given)
     train_values, model_values = select_options(TrainOptions, given), select_options(model.options, given)
     if request.resume is not None:
         resume = _run_to_resume(request.resume, model.name, request.experiments, say)
@@ -66,25 +71,59 @@ def plan_training(
         if "data" not in train_values:
             recorded_path = _recorded_data(resume, registry)
     else:
+        if request.source is not None:
+            saved = open_source(request.source, model, request.experiments, warn)
+            model_values = {**network_options(saved, model), **model_values}
         train_options = resolve(TrainOptions, train_values, model.defaults)
         options = resolve(model.options, model_values)
     _refuse_without_effect(model, train_options, options, request.chosen)
     backend.start(train_options.device, train_options.precision)
     from ganzoo.training.plan import make_plan  # not at the top: it requires that Jittor has been started
 
+    pretrained = saved is None or not has_pretrained(saved, model)
     with collectives.rank_zero_first():  # the first use of a data set may prepare it
         plan = make_plan(
-            model, train_options, options, registry, new=resume is None, data_path=recorded_path, dry_run=dry_run
+            model,
+            train_options,
+            options,
+            registry,
+            new=resume is None,
+            data_path=recorded_path,
+            dry_run=dry_run,
+            pretrained=pretrained,
         )
     _refuse_without_effect(model, train_options, plan.options, request.chosen)
     if resume is not None:
-        check_resume(plan, resume)
+        plan = _continued(plan, resume, same_data="data" in given and not request.other_data)
+    elif saved is not None:
+        plan = start_from(plan, saved, str(request.source), pretrained)
     _check_batch(plan, "batch" in request.chosen)
     if distributed.is_rank_zero():
         _say_choices(plan, options, request.chosen, say, warn)
     if dry_run and resume is not None:
         check_restorable(plan, resume)
     return plan, resume
+
+
+def _check_request(request: Request, given: dict[str, Any]) -> None:
+    if request.resume is not None and request.source is not None:
+        raise OptionError("--from starts a new run, and --resume continues one. Give one of them.")
+    if request.other_data and (request.resume is None or "data" not in given):
+        raise OptionError("--other-data has no effect without --resume and --data.")
+    if request.resume is None and request.source is None and given.get("freeze_d"):
+        raise OptionError("--freeze-d needs --from: without it, the discriminator's first layers are random.")
+
+
+def _continued(plan: Plan, run: Run, same_data: bool) -> Plan:
+    """Return the plan of a run that is resumed, with its lineage. OptionError if the run can't be resumed so; with
+    `same_data`, if the data are others."""
+    check_resume(plan, run)
+    if same_data:
+        check_same_data(plan, run)
+    lineage = run.description().lineage
+    if plan.train.freeze_d and lineage is None:
+        raise OptionError("--freeze-d: it is for runs that were started with --from; this one was not.")
+    return dataclasses.replace(plan, lineage=lineage)
 
 
 def run_plan(plan: Plan, registry: Registry, experiments: Path, resume: Run | None) -> tuple[Run | None, Stop]:
@@ -129,6 +168,8 @@ def _check_batch(planned: Plan, chosen: bool) -> None:
 
 def _say_choices(planned: Plan, options: Any, chosen: dict[str, Any], say: Say, warn: Say) -> None:
     """Say which options were resolved from the data, and the warnings."""
+    for line in planned.transfer.lines if planned.transfer else ():
+        say(line)
     resolved = [format_setting(name, new) for name, (_, new) in changes(options, planned.options).items()]
     if resolved:
         say(f"chosen for {planned.data.name}: {', '.join(resolved)}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganzoo import distributed
-from ganzoo.checkpoints.description import RunDescription
+from ganzoo.checkpoints.description import Lineage, RunDescription
 from ganzoo.data.attributes import read_attributes, sample_attributes
 from ganzoo.data.catalog import describe_data, open_data, path_of
 from ganzoo.data.fitted import with_fit
@@ -27,6 +27,7 @@ from ganzoo.training.metric_tracker import MetricTracker
 
 if TYPE_CHECKING:
     from ganzoo.training.state import TrainState
+    from ganzoo.training.transfer import Transfer
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Plan:
     warnings: tuple[str, ...] = ()
     metric_tracker: MetricTracker | None = None
     data_path: Path | None = None  # location of the data, if given by path
+    lineage: Lineage | None = None  # the weights that the run starts with, or started with
+    transfer: Transfer | None = None  # loads these weights; None if the run is resumed
 
     @property
     def flip(self) -> bool:
@@ -51,7 +54,7 @@ class Plan:
     def description(self) -> RunDescription:
         """Return the run's description, as stored in options.json and every checkpoint."""
         path = str(self.data_path) if self.data_path else None
-        return RunDescription.create(self.model, self.options, self.train, self.data, path)
+        return RunDescription.create(self.model, self.options, self.train, self.data, path, self.lineage)
 
     def initial_state(self) -> TrainState:
         """Return the state before the first step, with random weights. Needs a started Jittor."""
@@ -74,10 +77,12 @@ def make_plan(
     new: bool = True,
     data_path: str = "",
     dry_run: bool = False,
+    pretrained: bool = True,
 ) -> Plan:
     """Open the data of a `new` or resumed run, and resolve the options that depend on them. DataError or OptionError if
     the run can't work. `data_path` overrides the name or path in `train_options.data`. With `dry_run`, no data set is
-    prepared; if the run's data set is not ready, the plan uses its description."""
+    prepared; if the run's data set is not ready, the plan uses its description. `pretrained`: a new run calls
+    `Model.load_pretrained`."""
     path = path_of(data_path or train_options.data, registry)
     open_ = describe_data if dry_run else open_data
     dataset = open_(data_path or train_options.data, registry, labels=train_options.labels, alpha=train_options.alpha)
@@ -88,12 +93,15 @@ def make_plan(
         raise OptionError("--labels has no effect without --conditional.")
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)
-    warnings = (*(f"{data.name}: {note}" for note in dataset.notes), *model.check(options, train_options, data, new))
+    warnings = (
+        *(f"{data.name}: {note}" for note in dataset.notes),
+        *model.check(options, train_options, data, new and pretrained),
+    )
     if model.is_conditional(options) and len(data.domains) < 2:
         found = f"only the domain {data.domains[0]!r}" if data.domains else "no domains"
         raise OptionError(
             f"--data {train_options.data}: it has {found}, but {model.name} needs at least two with these options. "
-            "Give a folder with a subfolder of images for each."
+            f"Give a folder with a subfolder of images for each{_or_unconditional(options)}."
         )
     make_order(dataset, model.loader_config(options), 0, False)  # raises if the data set doesn't allow it
     read_attributes(dataset)  # raises if they are invalid
@@ -111,6 +119,10 @@ def make_plan(
         modes = modes_of(model.build(options, data, train_options).translator if conditional else None)
         metric_tracker = MetricTracker(train_options, registry, model.name, dataset, data, modes)
     return Plan(model, train_options, options, dataset, data, schedule, warnings, metric_tracker, path)
+
+
+def _or_unconditional(options: Options) -> str:
+    return ", or add --no-conditional" if getattr(options, "conditional", False) else ""
 
 
 def early_end_warning(options: TrainOptions, stages: Sequence[Stage], missed: int) -> str:

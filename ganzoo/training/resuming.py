@@ -90,6 +90,29 @@ def _check_fit(plan: Plan, former: DataInfo | None) -> None:
     )
 
 
+def check_same_data(plan: Plan, run: Run) -> None:
+    """Raise OptionError if the data are not those of the run: neither at the same place, nor moved or copied, as far as
+    their description tells. Images may have been added or removed.
+
+    Of name, facts and the absence of the former data, two must speak for the same data.
+    """
+    stored = run.description()
+    former, path = stored.data, plan.data_path
+    if former is None or not former.count:  # an old or an imported run
+        return
+    same_place = str(path) == stored.data_path if path else stored.data_name == plan.train.data
+    gone = stored.data_path is not None and not Path(stored.data_path).exists()
+    same_facts = dataclasses.replace(former, name=plan.data.name, size=plan.data.size) == plan.data
+    if same_place or (former.name == plan.data.name) + same_facts + gone >= 2:
+        return
+    images = format_count(former.count, "image")
+    raise OptionError(
+        f"--data {plan.train.data}: {run.path.name} was trained on other data, {former.name} ({images}), and resuming "
+        f"keeps its optimizer state. `ganzoo train {plan.model.name} --from {run.path.name} --data {plan.train.data}` "
+        "starts a new run with its weights. To resume all the same, add --other-data."
+    )
+
+
 def changes_since(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
     """Return a line for each change since the run was last trained, other than changed options: changes of the data and
     of the environment, which affects the exact numbers. `present` is the current environment (versions, device,

@@ -9,7 +9,7 @@ from pathlib import Path
 from ganzoo import backend, distributed, runs
 from ganzoo.checkpoints import checkpoint
 from ganzoo.distributed import collectives
-from ganzoo.errors import DivergedError, GanzooError
+from ganzoo.errors import DivergedError, GanzooError, RunError
 from ganzoo.interfaces.stages import unreached_stages
 from ganzoo.registry.plugins import Registry
 from ganzoo.runs import SESSION_PREFIX, Run
@@ -64,9 +64,12 @@ def run_training(
         run = runs.create(experiments, f"{plan.model.name}-{plan.data.name}")
         with run.locked():
             try:
+                if plan.transfer is not None:
+                    _save_start(plan, run, state)
                 _attempts(plan, registry, run, stop, state)
             except GanzooError as error:
-                produced_nothing = not run.stats() and checkpoint.newest(run.path) is None
+                newest = checkpoint.newest(run.path)
+                produced_nothing = not run.stats() and (newest is None or not checkpoint.images_seen(newest))
                 if produced_nothing and not isinstance(error, DivergedError):
                     run.remove()
                 raise
@@ -152,8 +155,20 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
 
 def _new_state(plan: Plan) -> TrainState:
     state = plan.initial_state()
-    plan.model.load_pretrained(plan.options, state.setup.networks)
+    if plan.transfer is None or plan.transfer.pretrained:
+        plan.model.load_pretrained(plan.options, state.setup.networks)
+    if plan.transfer is not None:
+        plan.transfer.load(state)
     return state
+
+
+def _save_start(plan: Plan, run: Run, state: TrainState) -> None:
+    """Save a checkpoint before the first step. From then on the run doesn't need the file that it starts from."""
+    assert plan.transfer is not None
+    for line in plan.transfer.lines:
+        run.log(line)
+    path = run.path / checkpoint.file_name(0)
+    checkpoint.write(path, state.tensors(), plan.description(), state.metadata())
 
 
 def _resumed(plan: Plan, run: Run) -> TrainState:
@@ -161,6 +176,11 @@ def _resumed(plan: Plan, run: Run) -> TrainState:
     saved = load_newest(run)
     for line in changes_since(plan, run, backend.describe_environment()):
         run.print_and_log(line)
+    if saved is None and plan.lineage is not None:
+        raise RunError(
+            f"{run.path.name} has no checkpoint left, so the weights that it started with are lost. Start a new run "
+            f"with --from {plan.lineage.source}."
+        )
     if saved is None:
         run.print_and_log(f"{run.path.name} has no checkpoint yet; starting over.")
         run.truncate_stats(0)

@@ -22,6 +22,7 @@ from ganzoo.registry.setup_validation import attribute_count, check_attributes, 
 from ganzoo.training import due
 from ganzoo.training.augmentation.augmenter import Augmenter
 from ganzoo.training.ema import EMA
+from ganzoo.training.freezing import frozen_weights
 from ganzoo.training.optim import NetworkOptimizer
 
 
@@ -57,6 +58,7 @@ class TrainState:
             name: NetworkOptimizer(self.setup.networks[name], settings)
             for name, settings in self.setup.optimizers.items()
         }
+        self._frozen = frozen_weights(self.setup, train.freeze_d)
         sampled = {*self.setup.sampling_networks(), *self.setup.ema}
         if model.draws_sheets():
             sampled |= self.setup.networks.keys()
@@ -85,7 +87,8 @@ class TrainState:
         if same and self._optimizers_ready:
             return False
         for name, optimizer in self.optimizers.items():
-            optimizer.set_active(self.setup.networks[name].active_weights())
+            frozen = self._frozen.get(name, set())
+            optimizer.set_active(self.setup.networks[name].active_weights().keys() - frozen)
             if stage.reset and former is not None and not same:
                 optimizer.reset()
         self.ema.decay = stage.ema_decay

@@ -49,6 +49,9 @@ class MLPDiscriminator(Discriminator):
         self.layers = nn.Sequential(*layers, Linear(width, 1))
         self.projection = ClassProjection(classes, width) if classes else None
 
+    def freezable_blocks(self) -> list[tuple[str, ...]]:
+        return [(f"layers.{2 * index}.",) for index in range(len(DISCRIMINATOR_WIDTHS))]
+
     def execute(self, images: Any, *labels: Any) -> Any:
         *hidden, score = self.layers
         features = images.reshape((images.shape[0], -1))

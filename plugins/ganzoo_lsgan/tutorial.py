@@ -58,6 +58,11 @@ class Discriminator(ganzoo.Discriminator):
         self.score = Linear(features, 1)
         self.projection = ClassProjection(classes, features) if classes else None
 
+    def freezable_blocks(self) -> list[tuple[str, ...]]:
+        starts = [index for index, layer in enumerate(self.layers) if isinstance(layer, Conv)]
+        ends = [*starts[1:], len(self.layers)]
+        return [tuple(f"layers.{index}." for index in range(start, end)) for start, end in zip(starts, ends)]
+
     def execute(self, images: Any, *labels: Any) -> Any:
         features = self.layers(images).reshape((images.shape[0], -1))
         scores = self.score(features)

@@ -269,5 +269,9 @@ class Discriminator(ganzoo.Discriminator):
         layers, width = _trunk(size, max_channels, base, channels)
         self.main = nn.Sequential(*layers, Conv(width, domains, 1))
 
+    def freezable_blocks(self) -> list[tuple[str, ...]]:
+        first, *others = (f"main.{index}." for index, layer in enumerate(self.main) if isinstance(layer, ResBlk))
+        return [("main.0.", first), *((name,) for name in others)]  # the first convolution belongs to the first block
+
     def execute(self, images: Any, domains: np.ndarray) -> Any:
         return pick(self.main(images).reshape((images.shape[0], -1)), domains)

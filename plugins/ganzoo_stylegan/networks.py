@@ -64,6 +64,7 @@ class ProgressiveMixin:
 
     config: NetworkConfig
     trainable: Any
+    named_modules: Any
 
     def grow(self, size: int, alpha: float) -> None:
         if size not in self.config.sizes:
@@ -74,6 +75,10 @@ class ProgressiveMixin:
     def blend(self, coarse: Any, fine: Any) -> Any:
         """Fade from the coarser to the finer resolution (Karras et al. 2018, figure 2)."""
         return coarse + self._alpha * (fine - coarse)
+
+    def weight_scales(self) -> dict[str, float]:
+        layers = {name: each for name, each in self.named_modules() if isinstance(each, (EqualConv, EqualLinear))}
+        return {f"{name}.weight": layer.scale for name, layer in layers.items()}
 
     def active_weights(self) -> dict[str, Any]:
         return {name: var for name, var in self.trainable().items() if self._is_used(name)}
@@ -265,6 +270,9 @@ class StyleDiscriminator(ProgressiveMixin, Discriminator):
         # A gain of sqrt(classes) makes the embedding of each class N(0, 1).
         self.embedding = EqualLinear(classes, width, math.sqrt(classes)) if classes else None
         self.grow(config.size, 1.0)
+
+    def freezable_blocks(self) -> list[tuple[str, ...]]:
+        return [(f"from_rgb.{level}.", f"blocks.{level}.") for level in range(len(self.config.sizes) - 1, 0, -1)]
 
     def execute(self, images: Any, *labels: Any) -> Any:
         x = self._features(images, self.level)

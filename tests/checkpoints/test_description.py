@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from ganzoo.checkpoints.description import AdaState, RunDescription, SchedulePosition, StateMetadata
+from ganzoo.checkpoints.description import AdaState, Lineage, RunDescription, SchedulePosition, StateMetadata
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.train_options import TrainOptions
@@ -49,6 +49,31 @@ def test_the_fit_of_the_images_is_stored_unless_they_are_cropped():
     assert (cropped.data.fit, padded.data.fit) == ("crop", "pad")
     assert cropped.to_json()["data"] == DATA  # earlier versions refuse entries that they don't know
     assert padded.to_json()["data"] == {**DATA, "fit": "pad"}
+
+
+LINEAGE = {
+    **{"source": "/runs/00000-gan-x/checkpoint-000000008.safetensors", "kimg": 0.008, "data": "x", "sha256": "ab"},
+    **{"taken": 5, "adapted": 1, "fresh": 2},
+}
+
+
+def test_the_weights_that_a_run_started_with_are_stored():
+    run = RunDescription.from_json({**RUN, "lineage": LINEAGE})
+    assert run.to_json()["lineage"] == LINEAGE
+    assert run.lineage.name == "00000-gan-x/checkpoint-000000008.safetensors"
+    assert Lineage(**{**LINEAGE, "source": "zoo:mnist"}).name == "zoo:mnist"
+
+
+@pytest.mark.parametrize(
+    "damaged", [None, [], {**LINEAGE, "kimg": "1"}, {name: LINEAGE[name] for name in LINEAGE if name != "data"}]
+)
+def test_a_damaged_lineage_counts_as_absent(damaged):
+    assert RunDescription.from_json({**RUN, "lineage": damaged}).lineage is None
+
+
+def test_a_lineage_is_safe_to_print():
+    run = RunDescription.from_json({**RUN, "lineage": {**LINEAGE, "source": "zoo:\x1b[2J", "more": 1}})
+    assert run.lineage.source == "zoo:\\x1b[2J"
 
 
 def test_a_description_cannot_be_changed():

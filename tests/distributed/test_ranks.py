@@ -262,6 +262,21 @@ def test_a_run_can_be_resumed_with_another_number_of_processes(domains):
     assert max(weight_differences(last_checkpoint("2"), last_checkpoint("1")).values()) < 1e-5
 
 
+def test_a_run_that_starts_with_trained_weights_equals_one_process(domains):
+    tiny = ["--data", "pictures", "--batch", "8", "--experiments"]
+    assert train(1, "gan", "--size", "8", "--kimg", "0.008", *tiny, "source").returncode == 0
+    source = str(next(Path("source").iterdir()))
+    for processes in (1, 2):
+        start = ["gan", "--from", source, "--freeze-d", "1", "--kimg", "0.032"]
+        done = train(processes, *start, *tiny, str(processes))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("starting with the weights of") == 1
+    two, one = last_checkpoint("2"), last_checkpoint("1")
+    assert max(weight_differences(two, one).values()) < 1e-5
+    for name in ("net/discriminator/layers.0.weight", "adam/discriminator/first/layers.0.weight"):
+        np.testing.assert_array_equal(two.tensors[name], one.tensors[name])
+
+
 def test_killing_a_rank_ends_the_job_and_leaves_the_checkpoint_intact(domains):
     arguments = [*RUNS["gan"].split(), "--kimg", "1000", "--snapshot", "1", "--data", "pictures"]
     with subprocess.Popen(

@@ -149,7 +149,8 @@ def test_training_can_be_interrupted_and_resumed_exactly(ganzoo, run):
 @pytest.mark.parametrize(("data", "names"), [("tints", "bright, hue"), ("plain", "none")])
 def test_a_run_is_not_resumed_with_other_attributes(ganzoo, run, data, names):
     for more in ((), ("--dry-run",)):
-        result = ganzoo("train", "shades-gan", "--resume", "latest", "--data", data, "--kimg", "0.02", *more)
+        options = ("--data", data, "--other-data", "--kimg", "0.02", *more)
+        result = ganzoo("train", "shades-gan", "--resume", "latest", *options)
         assert f"--data {data}: the run was trained on the attributes bright, age, but the data has {names}. " in str(
             result.stderr.strip().splitlines()[-1]
         )
