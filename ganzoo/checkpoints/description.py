@@ -239,8 +239,10 @@ def _lineage(entries: Any) -> Lineage | None:
     kinds.update(dict.fromkeys(("taken", "adapted", "fresh"), int))
     if not isinstance(entries, dict) or not all(isinstance(entries.get(name), kind) for name, kind in kinds.items()):
         return None
-    values: dict[str, Any] = {name: entries[name] for name in kinds}
-    return Lineage(**{name: printable(value) if isinstance(value, str) else value for name, value in values.items()})
+    values: dict[str, Any] = {
+        name: printable(entries[name]) if kind is str else entries[name] for name, kind in kinds.items()
+    }
+    return Lineage(**values)
 
 
 def _is_data(data: Any) -> bool:

@@ -107,9 +107,9 @@ def check_same_data(plan: Plan, run: Run) -> None:
         return
     images = format_count(former.count, "image")
     raise OptionError(
-        f"--data {plan.train.data}: {run.path.name} was trained on other data, {former.name} ({images}), and resuming "
-        f"keeps its optimizer state. `ganzoo train {plan.model.name} --from {run.path.name} --data {plan.train.data}` "
-        "starts a new run with its weights. To resume all the same, add --other-data."
+        f"--data {plan.train.data}: {run.path.name} was trained on {former.name} ({images}), and resuming keeps its "
+        f"optimizer state. For other images, `ganzoo train {plan.model.name} --from {run.path.name} --data "
+        f"{plan.train.data}` starts a new run with its weights. To resume all the same, add --other-data."
     )
 
 

@@ -113,7 +113,7 @@ def test_a_run_cannot_be_resumed_with_another_fit(ganzoo, pictures):
     line = one_error(ganzoo(*resume, "--data", "cropped"), 2)
     assert line.startswith("Error: --fit pad: cropped was prepared with --fit crop, so its images are squares already.")
     assert ganzoo("data", "prepare", "pictures", "--out", "padded", "--fit", "pad").exit_code == 0
-    assert ganzoo(*resume, "--data", "padded").exit_code == 0
+    assert ganzoo(*resume, "--data", "padded", "--other-data").exit_code == 0
 
 
 def test_data_with_another_fit_do_not_continue_a_run_that_did_not_choose_one(ganzoo, pictures):

@@ -33,7 +33,7 @@ def test_other_data_need_a_flag(ganzoo, trained):
     make("others", 12)  # as many as the run had, but its own are still there
     before = (trained / "options.json").read_bytes()
     message = one_error(ganzoo(*RESUME, "--data", "others"), 2)
-    assert "--data others: 00000-gan-pictures was trained on other data, pictures (12 images)" in message
+    assert "--data others: 00000-gan-pictures was trained on pictures (12 images), and resuming" in message
     assert "`ganzoo train gan --from 00000-gan-pictures --data others` starts a new run" in message
     assert message.endswith("To resume all the same, add --other-data.")
     assert "--other-data" in one_error(ganzoo(*RESUME, "--data", "others", "--dry-run"), 2)
