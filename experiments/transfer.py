@@ -1,0 +1,129 @@
+"""Few images, from trained weights or from scratch: FID over kimg of three trainings on one style of `avatars`.
+
+    python experiments/transfer.py --style voxel-art --images 300 --freeze-d 2
+
+Trains a model on the other five styles, and then, on a few images of the style, three runs of equal length: from
+scratch, with the weights of that model (`--from`), and with its first discriminator blocks frozen (`--freeze-d`).
+Prints their FIDs against all images of the style, and writes transfer.png. With `--source`, the first training is
+skipped. Everything is written to one folder; the runs are those of `ganzoo runs --experiments FOLDER`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import matplotlib
+import numpy as np
+
+import ganzoo
+from ganzoo.checkpoints import checkpoint
+from ganzoo.interfaces.options import options_by_name
+from ganzoo.registry import plugins
+
+DATA = "avatars"
+
+
+def write_data(folder: Path, style: str, count: int, size: int) -> dict[str, Path]:
+    """Write arrays of the style's images, of the first `count` of them, and of all other styles' images."""
+    dataset = plugins.load().dataset(DATA).open().at_size(size)
+    labels, index = dataset.labels(), dataset.info.domains.index(style)
+    chosen = np.flatnonzero(labels == index)
+    parts = {"style": chosen, "few": chosen[:count], "others": np.flatnonzero(labels != index)}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, numbers in parts.items():
+        np.save(folder / f"{name}.npy", np.stack([dataset.load(int(number), size)[0] for number in numbers]))
+    return {name: folder / f"{name}.npy" for name in parts}
+
+
+def fids(run: Path, real: Path, samples: int) -> dict[float, float]:
+    """Return the FID at each checkpoint of a run, by kimg."""
+    found = {}
+    for path in checkpoint.list_checkpoints(run):
+        loaded = ganzoo.load(path)
+        found[loaded.kimg] = loaded.evaluate("fid", samples=samples, against=real)["fid"]
+    return found
+
+
+def draw(path: Path, curves: dict[str, dict[float, float]], title: str) -> None:
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    for name, values in curves.items():
+        axes.plot([*values], [*values.values()], marker=".", label=name)
+    axes.set(xlabel="kimg", ylabel="FID", title=title)
+    axes.legend()
+    figure.savefig(path, dpi=100)
+
+
+def print_table(curves: dict[str, dict[float, float]]) -> None:
+    times = sorted({kimg for values in curves.values() for kimg in values})
+    print(f"{'kimg':<28}" + "".join(f"{kimg:>8g}" for kimg in times))
+    for name, values in curves.items():
+        print(f"{name:<28}" + "".join(f"{values[kimg]:>8.1f}" if kimg in values else f"{'-':>8}" for kimg in times))
+
+
+def trainer(folder: Path, model: str, preset: str | None, **common: Any) -> Callable[..., Any]:
+    """Return a function that trains and keeps every checkpoint."""
+
+    def train(data: Path, **options: Any) -> Any:
+        given = {**common, "snapshot": 1, "keep": 10_000, **options}
+        return ganzoo.train(model, data, preset=preset, experiments=folder, **given)
+
+    return train
+
+
+@click.command()
+@click.option("--style", default="voxel-art", help="Style of avatars to learn.")
+@click.option("--images", default=300, help="Images of it to train on.")
+@click.option("--model", default="lsgan")
+@click.option("--preset", help="TOML file with options of the model for all runs.")
+@click.option("--size", default=32, help="Side of the images in px.")
+@click.option("--source", help="Run or checkpoint of the model for the other styles, instead of training one.")
+@click.option("--source-kimg", default=200.0, help="Training of the model for the other styles.")
+@click.option("--kimg", default=60.0, help="Training on the few images, three times.")
+@click.option("--tick", default=6.0, help="kimg between two FIDs.")
+@click.option("--augment", default="diffaugment", help="Augmentation in the trainings on few images.")
+@click.option("--freeze-d", default=2, help="Blocks of the discriminator to freeze.")
+@click.option("--batch", default=32)
+@click.option("--samples", default=2000, help="Images to generate for a FID.")
+@click.option("--folder", default="experiments/transfer", help="Where runs and results are written.")
+def main(
+    style: str,
+    images: int,
+    model: str,
+    preset: str | None,
+    size: int,
+    source: str | None,
+    source_kimg: float,
+    kimg: float,
+    tick: float,
+    augment: str,
+    freeze_d: int,
+    batch: int,
+    samples: int,
+    folder: str,
+) -> None:
+    home = Path(folder)
+    data = write_data(home / "data", style, images, size)
+    has_size = "size" in options_by_name(plugins.load().model(model).options)
+    train = trainer(home, model, preset, batch=batch, **({"size": size} if has_size else {}))
+    if source is None:
+        source = str(train(data["others"], kimg=source_kimg, tick=source_kimg / 5).path)
+    few: dict[str, Any] = {"data": data["few"], "kimg": kimg, "tick": tick, "augment": augment}
+    runs = {
+        "from scratch": train(**few),
+        "from the other styles": train(**few, from_=source),
+        f"the same, --freeze-d {freeze_d}": train(**few, from_=source, freeze_d=freeze_d),
+    }
+    curves = {name: fids(run.path, data["style"], samples) for name, run in runs.items()}
+    print_table(curves)
+    draw(home / "transfer.png", curves, f"{model} on {images} images of {style}, {size} px, --augment {augment}")
+    print(f"written: {home / 'transfer.png'}")
+
+
+if __name__ == "__main__":
+    main()
