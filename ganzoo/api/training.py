@@ -26,7 +26,7 @@ def train(
     data: StrPath | None = None,
     *,
     preset: StrPath | None = None,
-    from_: StrPath | None = None,
+    from_: StrPath | int | None = None,
     resume: StrPath | None = None,
     other_data: bool = False,
     experiments: StrPath = "experiments",
@@ -46,7 +46,15 @@ def train(
     chosen = {name: value for name, value in {"data": data, **options}.items() if value is not None}
     _check_names(found, chosen)
     chosen = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in chosen.items()}
-    request = Request(found, chosen, _text(preset), _text(resume), Path(experiments), _text(from_), other_data)
+    request = Request(
+        found,
+        chosen,
+        _text(preset),
+        _text(resume),
+        Path(experiments),
+        _text(str(from_) if isinstance(from_, int) else from_),
+        other_data,
+    )
     callback = _TickCallback(on_tick)
     registry.manager.register(callback, name="on_tick")
     with exclusive():

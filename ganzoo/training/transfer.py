@@ -193,7 +193,7 @@ def _differences(
         yield f"layers: the file lacks {count}, such as {first[NO_LAYER]}, which begin afresh{because}"
     if counts[OTHER_SHAPE]:
         count = format_count(counts[OTHER_SHAPE], "array")
-        yield f"widths: {count} had another shape, such as {first[OTHER_SHAPE]}, and begin afresh"
+        yield f"shapes: {count} had another shape, such as {first[OTHER_SHAPE]}, and begin afresh"
     used = {(key[0], match.name) for key, match in found.items() if isinstance(match, Match)}
     left = [key for key in source.shapes if key in weights and key not in used and key not in target.shapes]
     if left:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import signal
 from pathlib import Path
 
+import ganzoo_gan
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,6 +18,7 @@ from ganzoo.checkpoints import checkpoint
 from tests.cli.test_train import one_error, start, wait_for
 from tests.cli.test_train_stages import NARROW
 from tests.conftest import TINY_RUN_OPTIONS
+from tests.support.mean_colour import write_checkpoint
 from tests.support.runs import newest, same, tensors
 
 SOURCE = Path("experiments/00000-gan-pictures")
@@ -94,7 +97,7 @@ def test_options_of_the_networks_come_from_the_source_and_others_do_not(ganzoo, 
     assert (stored["options"]["size"], stored["options"]["latent"]) == (8, 7)
     assert (stored["options"]["learning_rate"], stored["train"]["batch"]) == (2e-4, 64)
     result = ganzoo("train", "gan", "--from", "1", "--data", "others", "--latent", "9", "--dry-run")
-    assert "widths: 1 array had another shape, such as generator.layers.0.weight" in result.output
+    assert "shapes: 1 array had another shape, such as generator.layers.0.weight" in result.output
 
 
 def test_a_dry_run_says_the_same_and_writes_nothing(ganzoo, trained, others):
@@ -223,9 +226,69 @@ def test_a_missing_source_is_one_error(ganzoo, trained, source, message):
     assert message in one_error(ganzoo("train", "gan", "--from", source, "--data", "pictures"), 1)
 
 
+def test_latest_is_the_newest_run_of_the_model(ganzoo, trained, others):
+    folder = trained.with_name("00001-mean-colour-x")
+    folder.mkdir()
+    description = json.loads((trained / "options.json").read_text())
+    (folder / "options.json").write_text(json.dumps({**description, "model": "mean-colour"}))
+    write_checkpoint(folder / checkpoint.file_name(8))
+    result = ganzoo("train", "gan", "--from", "latest", "--data", "others", *SHORT)
+    assert result.exit_code == 0, result.output
+    assert "starting with the weights of 00000-gan-pictures/" in result.output
+
+
+def test_a_run_that_fails_before_its_first_report_leaves_no_folder(ganzoo, trained, others, monkeypatch):
+    build = ganzoo_gan.GAN.build
+
+    def build_with_unused_weight(self, options, data, train):
+        setup = build(self, options, data, train)
+        setup.networks["generator"].unused = zoo.jt.ones(3)
+        return setup
+
+    monkeypatch.setattr(ganzoo_gan.GAN, "build", build_with_unused_weight)
+    result = ganzoo("train", "gan", "--from", "0", "--data", "others", *SHORT)
+    assert "no phase gives a gradient to generator.unused" in one_error(result, 1)
+    assert not RUN.exists()
+
+
+class WithFixedNetwork(ganzoo_gan.GAN):
+    """The basic GAN beside a network that is not trained, whose weights are in a file."""
+
+    name = "fixed"
+    file = Path("fixed.npy")
+
+    def check(self, options, train, data, new):
+        if new and not self.file.exists():
+            raise zoo.OptionError("there is no file fixed.npy")
+        return ()
+
+    def build(self, options, data, train):
+        class Fixed(zoo.Network):
+            def __init__(self):
+                super().__init__()
+                self.numbers = zoo.jt.zeros(3).stop_grad()
+
+        setup = super().build(options, data, train)
+        return dataclasses.replace(setup, networks={**setup.networks, "fixed": Fixed()})
+
+    def load_pretrained(self, options, networks):
+        networks["fixed"].load_state({"numbers": np.load(self.file)})
+
+
+def test_a_network_that_is_not_trained_comes_from_the_source(jittor, ganzoo, pictures, add_model):
+    add_model(WithFixedNetwork())
+    np.save("fixed.npy", np.arange(3, dtype=np.float32))
+    assert ganzoo("train", "fixed", "--data", "pictures", *TINY_RUN_OPTIONS).exit_code == 0
+    Path("fixed.npy").unlink()
+    assert "no file fixed.npy" in one_error(ganzoo("train", "fixed", "--data", "pictures", *TINY_RUN_OPTIONS), 2)
+    result = ganzoo("train", "fixed", "--from", "0", "--data", "pictures", *SHORT)
+    assert result.exit_code == 0, result.output
+    assert tensors(Path("experiments/00001-fixed-pictures"))["net/fixed/numbers"].tolist() == [0, 1, 2]
+
+
 def test_python_takes_the_same_options(ganzoo, trained, others):
     train(ganzoo, "--freeze-d", "1")
-    run = zoo.train("gan", "others", from_=SOURCE, batch=4, kimg=0.016, tick=0.008, freeze_d=1)
+    run = zoo.train("gan", "others", from_=0, batch=4, kimg=0.016, tick=0.008, freeze_d=1)
     assert same(tensors(run.path), tensors(RUN))
     assert run.lineage == zoo.load(1).lineage
     with pytest.raises(zoo.OptionError, match="--from starts a new run"):

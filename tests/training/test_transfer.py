@@ -254,7 +254,7 @@ def test_layers_of_further_resolutions_begin_afresh_and_others_are_left_out(work
 def test_layers_of_another_width_begin_afresh(workdir):
     saved = save(GAN(), GANOptions(size=8, latent=4))
     plan, _ = start(saved, GAN(), GANOptions(size=8, latent=5))
-    assert "widths: 1 array had another shape, such as generator.layers.0.weight, and begin afresh" in " ".join(
+    assert "shapes: 1 array had another shape, such as generator.layers.0.weight, and begin afresh" in " ".join(
         plan.transfer.lines
     )
     assert plan.lineage.fresh == 1
