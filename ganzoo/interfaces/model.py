@@ -106,7 +106,7 @@ class Model(ABC):
 
     def check(self, options: Any, train: TrainOptions, data: DataInfo, new: bool) -> Sequence[str]:
         """Return warnings to show before training. OptionError or DataError if training can't work. If not `new`, the
-        run is resumed from a checkpoint, so `load_pretrained` won't be called."""
+        weights come from a checkpoint, so `load_pretrained` won't be called."""
         return ()
 
     def is_conditional(self, options: Any) -> bool:
@@ -123,7 +123,7 @@ class Model(ABC):
 
     def load_pretrained(self, options: Any, networks: Mapping[str, Network]) -> None:  # noqa: B027 (most models do nothing)
         """Load pretrained weights into the networks, if training starts from any. Called once, for a new run; not when
-        a run is resumed or sampled."""
+        a run is resumed or sampled, nor with `--from` if that checkpoint has networks without an optimizer."""
 
     def image_size(self, options: Any, data: DataInfo) -> int:
         """Return the side in px of the training images: the option `size` if the model has one and it is set, else the

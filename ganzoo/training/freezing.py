@@ -1,5 +1,5 @@
 """FreezeD: the first blocks of a discriminator keep the weights that they start with (Mo et al. 2020,
-arXiv:2002.10964)."""
+arXiv:2002.10964). Running statistics in these blocks still follow the images."""
 
 from __future__ import annotations
 

@@ -94,7 +94,8 @@ def check_same_data(plan: Plan, run: Run) -> None:
     """Raise OptionError if the data are not those of the run: neither at the same place, nor moved or copied, as far as
     their description tells. Images may have been added or removed.
 
-    Of name, facts and the absence of the former data, two must speak for the same data.
+    Data at another place count as the same if two of these hold: they have the same name, everything else that is
+    known of them is the same, and nothing is left at the former place.
     """
     stored = run.description()
     former, path = stored.data, plan.data_path
