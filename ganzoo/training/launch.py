@@ -76,6 +76,8 @@ def plan_training(
             model_values = {**network_options(saved, model), **model_values}
         train_options = resolve(TrainOptions, train_values, model.defaults)
         options = resolve(model.options, model_values)
+        if train_options.freeze_d and saved is None:
+            raise OptionError("--freeze-d needs --from: without it, the discriminator's first layers are random.")
     _refuse_without_effect(model, train_options, options, request.chosen)
     backend.start(train_options.device, train_options.precision)
     from ganzoo.training.plan import make_plan  # not at the top: it requires that Jittor has been started
@@ -110,8 +112,6 @@ def _check_request(request: Request, given: dict[str, Any]) -> None:
         raise OptionError("--from starts a new run, and --resume continues one. Give one of them.")
     if request.other_data and (request.resume is None or "data" not in given):
         raise OptionError("--other-data has no effect without --resume and --data.")
-    if request.resume is None and request.source is None and given.get("freeze_d"):
-        raise OptionError("--freeze-d needs --from: without it, the discriminator's first layers are random.")
 
 
 def _continued(plan: Plan, run: Run, same_data: bool) -> Plan:

@@ -101,8 +101,11 @@ def check_same_data(plan: Plan, run: Run) -> None:
     former, path = stored.data, plan.data_path
     if former is None or not former.count:  # an old or an imported run
         return
-    same_place = str(path) == stored.data_path if path else stored.data_name == plan.train.data
-    gone = stored.data_path is not None and not Path(stored.data_path).exists()
+    before = Path(stored.data_path) if stored.data_path else None
+    same_place = (
+        before is not None and path.resolve() == before.resolve() if path else stored.data_name == plan.train.data
+    )
+    gone = before is not None and not before.exists()
     same_facts = dataclasses.replace(former, name=plan.data.name, size=plan.data.size) == plan.data
     if same_place or (former.name == plan.data.name) + same_facts + gone >= 2:
         return
