@@ -152,7 +152,7 @@ def _training(saved: Checkpoint, registry: Registry) -> Iterator[str]:
     count = format_count(data.count, "image")
     yield f"| data | {_prose(f'{data.name}, {count}, {data.size} px, {channels}{names}')} |"
     yield f"| length | {saved.metadata.progress.kimg:g} kimg (thousands of real images) |"
-    lineage: Any = saved.run.lineage
+    lineage = saved.run.lineage
     if lineage is not None:
         start = f"{lineage.name}, trained for {lineage.kimg:g} kimg on {lineage.data}, SHA-256 {lineage.sha256}"
         yield f"| began with | {_prose(start)} |"
