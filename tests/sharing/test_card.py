@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ganzoo.checkpoints import checkpoint
-from ganzoo.checkpoints.description import RunDescription, StateMetadata
+from ganzoo.checkpoints.description import Lineage, RunDescription, StateMetadata
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.progress import Progress
 from ganzoo.metrics import report
@@ -94,13 +92,9 @@ def test_paths_of_this_machine_are_left_out():
 
 
 def test_a_model_that_began_with_others_weights_says_so():
-    @dataclass(frozen=True)
-    class Description(RunDescription):
-        lineage: Any = None
-
-    start = SimpleNamespace(name="zoo:mnist", kimg=40, data="mnist", sha256="ab" * 32)
+    start = Lineage("zoo:mnist", 40, "mnist", "ab" * 32, taken=10, adapted=0, fresh=0)
     saved = checkpoint_of_gan()
-    saved = replace(saved, run=Description(**vars(saved.run), lineage=start))
+    saved = replace(saved, run=replace(saved.run, lineage=start))
     assert f"| began with | zoo:mnist, trained for 40 kimg on mnist, SHA-256 {'ab' * 32} |" in card(saved)
     assert "began with" not in card()
 
