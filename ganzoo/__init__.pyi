@@ -109,6 +109,8 @@ from .interfaces.stages import Stage as Stage
 from .interfaces.train_options import TrainOptions as TrainOptions
 from .interfaces.translator import DirectTranslator as DirectTranslator
 from .interfaces.translator import Translator as Translator
+from .interfaces.zoo import ZooModel as ZooModel
+from .interfaces.zoo import zoo_models as zoo_models
 
 jt: typing.Any
 __version__: str

@@ -48,16 +48,15 @@ MAX_CARD_BYTES = 4 << 20  # of a picture on the card of a run
 
 def load(name: StrPath | int = "latest", *, experiments: StrPath = "experiments", device: str = "auto") -> LoadedRun:
     """Load a run to generate from: its path, number or name in the folder `experiments`, 'latest', the path of a
-    checkpoint, or 'hf:USER/NAME' on Hugging Face. A run's newest intact checkpoint is used. `device` is 'auto', 'cpu'
-    or 'cuda'.
+    checkpoint, 'zoo:NAME', a trained model, or 'hf:USER/NAME' on Hugging Face. A run's newest intact checkpoint is
+    used. `device` is 'auto', 'cpu' or 'cuda'.
 
-    Nothing is computed yet. Raises RunError if there is no such run, CheckpointError if its checkpoints are damaged or
-    can't be downloaded.
+    Nothing is computed yet. Raises RunError if there is no such run, OptionError if the zoo has no such model,
+    CheckpointError if checkpoints are damaged or can't be downloaded.
     """
     registry = plugins.load()
-    saved, folder = open_checkpoint(
-        str(name) if isinstance(name, int) else os.fspath(name), Path(experiments), lambda *found: found, warnings.warn
-    )
+    wanted = str(name) if isinstance(name, int) else os.fspath(name)
+    saved, folder = open_checkpoint(wanted, Path(experiments), registry, lambda *found: found, warnings.warn)
     saved.model(registry)  # raises if its plugin is missing
     return LoadedRun(saved, folder, registry, device)
 
@@ -282,7 +281,8 @@ class LoadedRun:
         }
         rows = "".join(f"<tr><td>{name}</td><td>{html.escape(value)}</td></tr>" for name, value in facts.items())
         samples = max(self.path.glob("samples-*.png"), default=None)
-        pictures = "".join(map(_inline, filter(None, [samples, self.path / "losses.png"])))
+        beside = self.checkpoint.with_suffix(".png")  # of a model of the zoo
+        pictures = "".join(map(_inline, filter(None, [samples, self.path / "losses.png", beside])))
         return f"<b>{html.escape(self.path.name)}</b><table>{rows}</table>{pictures}"
 
     def _request(self, **given: Any) -> GenerateRequest:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,21 +153,37 @@ def read(path: Path) -> Checkpoint:
     CheckpointError if it is missing, unreadable or of a newer format."""
     from safetensors import SafetensorError, safe_open
 
+    with _described_errors(path):
+        run, metadata = _read_header(path, verify=True)
+        try:
+            with safe_open(str(path), framework="numpy") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        except SafetensorError as error:
+            raise ValueError(error) from error
+    return Checkpoint(path, tensors, run, metadata)
+
+
+def read_description(path: Path) -> tuple[RunDescription, StateMetadata]:
+    """Read only what a checkpoint's header says about it, without verifying the checksum. Errors as for `read`."""
+    with _described_errors(path):
+        return _read_header(path, verify=False)
+
+
+@contextlib.contextmanager
+def _described_errors(path: Path) -> Iterator[None]:
+    """Turn what reading a file can raise into the errors of `read`."""
     try:
-        run, metadata = _read_description(path)
-        with safe_open(str(path), framework="numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        yield
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such file.") from error
     except OSError as error:
         raise CheckpointError(f"{path}: can't be read ({reason(error)}).") from error
-    except (SafetensorError, ValueError, RecursionError, TypeError) as error:
+    except (ValueError, RecursionError, TypeError) as error:
         raise CorruptCheckpointError(f"{path}: not an intact checkpoint ({error}).") from error
-    return Checkpoint(path, tensors, run, metadata)
 
 
-def _read_description(path: Path) -> tuple[RunDescription, StateMetadata]:
-    """Return the descriptions in the header, after verifying the checksum of the file (format 1 has none)."""
+def _read_header(path: Path, verify: bool) -> tuple[RunDescription, StateMetadata]:
+    """Return the descriptions in the header. With `verify`, check the file's checksum (format 1 has none)."""
     with open_regular(path) as file:
         length = int.from_bytes(file.read(8), "little")
         if length > _MAX_HEADER:
@@ -184,7 +200,7 @@ def _read_description(path: Path) -> tuple[RunDescription, StateMetadata]:
             found = RunDescription.from_json(entries, required=("data",)), StateMetadata.from_json(entries)
         except ValueError as error:
             raise CorruptCheckpointError(f"{path}: its description is damaged ({error}).") from error
-        if entries.get("format") != 1:
+        if verify and entries.get("format") != 1:
             _verify_checksum(file, length, header, str(metadata.get(_CHECKSUM, "")).encode())
     return found
 

@@ -1,32 +1,43 @@
-"""Find the checkpoint that the user names, as a file or by its run."""
+"""Find the checkpoint that the user names, as a file, by its run or in the zoo."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ganzoo import runs
 from ganzoo.checkpoints import hub
 from ganzoo.checkpoints.checkpoint import SUFFIX, Checkpoint, newest_intact, read
+from ganzoo.checkpoints.zoo import PREFIX, read_zoo_model
 from ganzoo.errors import CorruptCheckpointError, GanzooError, RunError, UnsupportedByModelError
 from ganzoo.runs import Run
+
+if TYPE_CHECKING:
+    from ganzoo.registry.plugins import Registry
 
 T = TypeVar("T")
 Say = Callable[[str], None]
 
 
 def open_checkpoint(
-    name_or_path: str | None, experiments: Path, use: Callable[[Checkpoint, Path], T], say: Say = lambda line: None
+    name_or_path: str | None,
+    experiments: Path,
+    registry: Registry,
+    use: Callable[[Checkpoint, Path], T],
+    say: Say = lambda line: None,
 ) -> T:
     """Return `use(checkpoint, folder)`, where `folder` is for results. `say` gets the warnings.
 
-    `name_or_path` is a checkpoint file, one on Hugging Face (hf:USER/NAME), or a run, whose newest intact checkpoint is
-    used. Without a name, use the newest run with an intact checkpoint, skipping runs for which `use` raises
-    UnsupportedByModelError.
+    `name_or_path` is a checkpoint file, zoo:NAME, one on Hugging Face (hf:USER/NAME), or a run, whose newest intact
+    checkpoint is used. Without a name, use the newest run with an intact checkpoint, skipping runs for which `use`
+    raises UnsupportedByModelError.
     """
     if name_or_path in (None, "latest"):
         return _newest(experiments, use, say)
+    if str(name_or_path).startswith(PREFIX):
+        name = str(name_or_path).removeprefix(PREFIX)
+        return use(read_zoo_model(name, registry), experiments / "zoo" / name)  # its package may be read-only
     if hub.is_named(name_or_path):
         return use(*hub.open_on_hub(str(name_or_path), experiments, say))
     path = _file(str(name_or_path), experiments)

@@ -38,8 +38,8 @@ def card(
 
     options = CardOptions(license, dataset)
     options.check()
-    saved, folder = open_checkpoint(run, Path(experiments), lambda *found: found, partial(click.echo, err=True))
-    registry = plugin_registry(ctx)
+    registry, say = plugin_registry(ctx), partial(click.echo, err=True)
+    saved, folder = open_checkpoint(run, Path(experiments), registry, lambda *found: found, say)
     saved.model(registry)  # reports an unknown model before anything is written
     for path in write_card(saved, folder, registry, options, None if out is None else Path(out), "cpu"):
         click.echo(f"{path} (from {saved.path.name})" if path.suffix == ".md" else path)

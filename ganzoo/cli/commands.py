@@ -12,6 +12,7 @@ COMMANDS = {
     "evaluate": "ganzoo.cli.evaluate:evaluate",
     "import": "ganzoo.cli.import_:import_",
     "export": "ganzoo.cli.export:export",
+    "zoo": "ganzoo.cli.zoo:zoo",
     "card": "ganzoo.cli.card:card",
     "push": "ganzoo.cli.push:push",
     "runs": "ganzoo.cli.runs:runs",

@@ -29,8 +29,12 @@ def _on_hub(ctx: click.Context) -> Iterable[str]:
     return cached_names()
 
 
+def _in_zoo(ctx: click.Context) -> Iterable[str]:
+    return [f"zoo:{name}" for name in plugin_registry(ctx).zoo_models]
+
+
 # Where names of checkpoints come from, besides the runs: each function returns names with a prefix.
-OTHER_CHECKPOINTS: list[Names] = [_on_hub]
+OTHER_CHECKPOINTS: list[Names] = [_on_hub, _in_zoo]
 
 
 def requested() -> bool:

@@ -188,4 +188,4 @@ def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
         click.echo(f"from {saved.path}")
         return task
 
-    return open_checkpoint(run, Path(values["experiments"]), make_task, partial(click.echo, err=True))
+    return open_checkpoint(run, Path(values["experiments"]), plugins, make_task, partial(click.echo, err=True))

@@ -28,8 +28,8 @@ def export(ctx: click.Context, run: str | None, out: str, slim: bool, experiment
     from ganzoo.checkpoints import exporting
     from ganzoo.files import format_bytes
 
-    saved, _ = open_checkpoint(run, Path(experiments), lambda *found: found, partial(click.echo, err=True))
     registry, path = plugin_registry(ctx), Path(out)
+    saved, _ = open_checkpoint(run, Path(experiments), registry, lambda *found: found, partial(click.echo, err=True))
     saved.model(registry)  # reports an unknown model before Jittor is started
     backend.start("cpu")
     exporting.export(saved, registry, path, slim=slim)

@@ -57,7 +57,7 @@ labels_option = click.option(
     help="What to use as labels, as in `ganzoo train`.  [default: what the data set says]",
 )
 run_argument = click.argument(
-    "run", required=False, metavar="[RUN|CHECKPOINT]", shell_complete=completion.checkpoint_names
+    "run", required=False, metavar="[RUN|CHECKPOINT|zoo:NAME]", shell_complete=completion.checkpoint_names
 )
 license_option = click.option(
     "--license", metavar="ID", help="Licence of the weights: an identifier such as mit, apache-2.0 or cc-by-4.0."

@@ -44,7 +44,7 @@ def push(
     from ganzoo.sharing.push import push as upload
 
     registry, say = plugin_registry(ctx), partial(click.echo, err=True)
-    saved, folder = open_checkpoint(run, Path(experiments), lambda *found: found, say)
+    saved, folder = open_checkpoint(run, Path(experiments), registry, lambda *found: found, say)
     saved.model(registry)  # reports an unknown model before Jittor is started
     options = CardOptions(license, dataset)
     result = upload(saved, folder, registry, repository, options, private=private, slim=slim, device="cpu", say=say)

@@ -55,8 +55,8 @@ def _command(model: Any) -> click.Command:
         _run_option(
             "--from",
             "source",
-            metavar="RUN|CHECKPOINT",
-            help="Start a new run with the weights of another: a run (its newest checkpoint), or a checkpoint.",
+            metavar="RUN|CHECKPOINT|zoo:NAME",
+            help="Start a new run with the weights of a run (its newest checkpoint), a checkpoint or a model of the zoo.",
             shell_complete=completion.checkpoint_names,
         ),
         _run_option(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.dataset import DataSource
     from ganzoo.interfaces.metric import Metric
     from ganzoo.interfaces.model import Model
+    from ganzoo.interfaces.zoo import ZooModel
 
 hookspec = pluggy.HookspecMarker("ganzoo")
 hookimpl = pluggy.HookimplMarker("ganzoo")
@@ -44,6 +45,12 @@ def ganzoo_datasets() -> Iterable[DataSource]:
 @hookspec
 def ganzoo_metrics() -> Iterable[Metric]:
     """Return metrics of generated images to register: instances of `ganzoo.Metric`."""
+
+
+@hookspec
+def ganzoo_zoo_models() -> Iterable[ZooModel]:
+    """Return trained models to register: instances of `ganzoo.ZooModel`, as `ganzoo.zoo_models` reads them from a
+    folder of the package."""
 
 
 @hookspec

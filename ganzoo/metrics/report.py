@@ -38,7 +38,7 @@ def make_record(about: Mapping[str, Any], networks: Networks, results: Sequence[
 
 def save(folder: Path, record: Mapping[str, Any]) -> Path:
     """Append a record to those in a folder, rewrite the table of all records, and return the path of the table."""
-    folder.mkdir(parents=True, exist_ok=True)  # there is none yet for a checkpoint that was downloaded
+    folder.mkdir(parents=True, exist_ok=True)  # there is none yet for a model of the zoo or the hub
     append_lines(folder / RECORDS, json.dumps(record) + "\n")
     lines = ["# Evaluations", "", "The recipe of each is in evaluations.jsonl.", ""]
     lines += _markdown([_HEADINGS, *(row for each in read_records(folder / RECORDS) for row in table_rows(each))])

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.dataset import DataSource
     from ganzoo.interfaces.metric import Metric
     from ganzoo.interfaces.model import Model
+    from ganzoo.interfaces.zoo import ZooModel
 
-KINDS = ("models", "datasets", "metrics", "commands", "data_commands")
+KINDS = ("models", "datasets", "metrics", "zoo_models", "commands", "data_commands")
 EVENTS = "events"  # key of a plugin's event hooks in `Plugin.provides`
 # Plugin code may call sys.exit(). KeyboardInterrupt comes from the user, and is not caught.
 PLUGIN_ERRORS = (Exception, SystemExit)
@@ -57,6 +58,7 @@ class Registry:
     models: dict[str, Model] = field(default_factory=dict)
     datasets: dict[str, DataSource] = field(default_factory=dict)
     metrics: dict[str, Metric] = field(default_factory=dict)
+    zoo_models: dict[str, ZooModel] = field(default_factory=dict)
     commands: dict[str, click.Command] = field(default_factory=dict)
     data_commands: dict[str, click.Command] = field(default_factory=dict)
 
@@ -68,6 +70,19 @@ class Registry:
     def dataset(self, name: str) -> DataSource:
         """Return the data source called `name`; errors as for `model`."""
         return self._find("data set", name, self.datasets)
+
+    def zoo_model(self, name: str) -> ZooModel:
+        """Return the trained model called `name`; errors as for `model`, but listing all names."""
+        try:
+            found: ZooModel = self._find("model of the zoo", name, self.zoo_models)
+        except OptionError as error:
+            listed = "" if "Available:" in str(error) else f" Available: {', '.join(sorted(self.zoo_models))}."
+            raise OptionError(f"{error}{listed}") from None
+        return found
+
+    def plugin_of(self, kind: str, name: str) -> Plugin | None:
+        """Return the plugin that registered something of a kind, such as 'models'; None if no plugin did."""
+        return next((each for each in self.plugins if name in each.provides.get(kind, [])), None)
 
     def metrics_named(self, names: str) -> list[Metric]:
         """Return the metrics in a list such as 'fid,ppl', where 'ppl' stands for all metrics whose names begin with
@@ -258,9 +273,9 @@ def _collect(registry: Registry, plugin: Plugin, kind: str, module: Any) -> None
 
 def _check_free(registry: Registry, plugin: Plugin, kind: str, name: str) -> None:
     known: dict[str, Any] = getattr(registry, kind)
-    what, full = ("command", f"data {name}") if kind == "data_commands" else (kind[:-1], name)
+    what, full = ("command", f"data {name}") if kind == "data_commands" else (kind[:-1].replace("_", " "), name)
     if name in known:
-        owner = next((each.origin for each in registry.plugins if name in each.provides.get(kind, [])), plugin.origin)
+        owner = (registry.plugin_of(kind, name) or plugin).origin
         raise PluginError(f"{what} {full!r} is already registered by {owner}; this one is skipped")
     if what == "command" and full in registry.reserved:
         raise PluginError(f"command {full!r} is one of ganzoo's own; this one is skipped")

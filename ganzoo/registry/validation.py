@@ -9,13 +9,16 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.errors import GanzooError, OptionError, PluginError, did_you_mean
 from ganzoo.interfaces.options import ANY_SET, Option, Options, options_by_name, resolve
+from ganzoo.interfaces.zoo import TEXTS
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.model import Model
+    from ganzoo.interfaces.zoo import ZooModel
 
 RESERVED_TRAIN_OPTIONS = ("resume", "preset", "experiments", "dry_run", "help")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -29,8 +32,9 @@ def checked_name(kind: str, item: Any) -> str:
     from ganzoo.interfaces.dataset import DataSource
     from ganzoo.interfaces.metric import Metric
     from ganzoo.interfaces.model import Model
+    from ganzoo.interfaces.zoo import ZooModel
 
-    kinds = {"models": Model, "datasets": DataSource, "metrics": Metric}
+    kinds = {"models": Model, "datasets": DataSource, "metrics": Metric, "zoo_models": ZooModel}
     expected: type = {**kinds, "commands": click.Command, "data_commands": click.Command}[kind]
     if not isinstance(item, expected):
         hint = " (pass an instance, not the class)" if inspect.isclass(item) else ""
@@ -47,6 +51,8 @@ def checked_name(kind: str, item: Any) -> str:
             raise PluginError(f"{name!r}: its summary is {summary!r}, but must be one line of text")
     if isinstance(item, Model):
         check_model(item)
+    if isinstance(item, ZooModel):
+        check_zoo_model(item)
     return name
 
 
@@ -144,6 +150,25 @@ def check_presets(model: Model) -> None:
             resolve(model.options, {key: value for key, value in preset.items() if key not in common})
         except GanzooError as error:
             raise PluginError(f"model {model.name!r}: its preset {name!r}: {error}".rstrip(".")) from error
+
+
+def check_zoo_model(item: ZooModel) -> None:
+    """Raise PluginError if an entry of the zoo is incomplete, or its checkpoint is missing."""
+    where = f"zoo model {item.name!r}"
+    for name in TEXTS:
+        text = getattr(item, name)
+        if not isinstance(text, str) or not text.strip() or "\n" in text:
+            raise PluginError(f"{where}: its {name} is {text!r}, but must be one line of text")
+    if not re.fullmatch("[0-9a-f]{64}", item.sha256):
+        raise PluginError(f"{where}: its sha256 is {item.sha256!r}, but must be 64 hexadecimal digits in lower case")
+    if not isinstance(item.metrics, Mapping) or not all(
+        isinstance(key, str) and type(value) in (int, float) for key, value in item.metrics.items()
+    ):
+        raise PluginError(f"{where}: its metrics are {item.metrics!r}, but must map names to numbers")
+    if not isinstance(item.file, Path):
+        raise PluginError(f"{where}: its file is {item.file!r}, but must be a Path")
+    if not item.file.is_file():
+        raise PluginError(f"{where}: its checkpoint {item.file} is missing; is it among the package data?")
 
 
 def _short(item: Any) -> str:

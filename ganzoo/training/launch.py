@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ganzoo import backend, distributed, runs
 from ganzoo.backend import environment
 from ganzoo.checkpoints import checkpoint, hub
+from ganzoo.checkpoints.zoo import PREFIX
 from ganzoo.data.catalog import training_data_of
 from ganzoo.distributed import collectives
 from ganzoo.errors import DataError, OptionError, RunError, did_you_mean, is_out_of_memory, reason
@@ -72,7 +73,7 @@ def plan_training(
             recorded_path = _recorded_data(resume, registry)
     else:
         if request.source is not None:
-            saved = open_source(request.source, model, request.experiments, warn)
+            saved = open_source(request.source, model, request.experiments, registry, warn)
             model_values = {**network_options(saved, model), **model_values}
         train_options = resolve(TrainOptions, train_values, model.defaults)
         options = resolve(model.options, model_values)
@@ -182,8 +183,8 @@ def _say_choices(planned: Plan, options: Any, chosen: dict[str, Any], say: Say, 
 
 def _run_to_resume(requested: str, model: str, experiments: Path, say: Say) -> Run:
     """Return the run named by --resume. RunError if there is none, or if a named checkpoint is not the run's newest."""
-    if hub.is_named(requested):
-        raise RunError(f"--resume {requested}: models on Hugging Face lack what training needs. Name a run.")
+    if requested.startswith(PREFIX) or hub.is_named(requested):
+        raise RunError(f"--resume {requested}: this file lacks what resuming needs. Start a new run with --from.")
     if requested == "latest":
         return _latest(model, experiments, say) or runs.find(requested, experiments)
     path = Path(requested)

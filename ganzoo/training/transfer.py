@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ganzoo.checkpoints.checkpoint import Checkpoint
     from ganzoo.interfaces.dataset import DataInfo
     from ganzoo.interfaces.model import Model
+    from ganzoo.registry.plugins import Registry
     from ganzoo.training.layout import Key
     from ganzoo.training.plan import Plan
     from ganzoo.training.state import TrainState
@@ -35,7 +36,9 @@ _BLOCK = 1 << 24  # bytes
 _CHANNELS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 
-def open_source(given: str, model: Model, experiments: Path, say: Callable[[str], None]) -> Checkpoint:
+def open_source(
+    given: str, model: Model, experiments: Path, registry: Registry, say: Callable[[str], None]
+) -> Checkpoint:
     """Return the checkpoint that --from names. OptionError if it is of another model; other errors as from
     `open_checkpoint`."""
 
@@ -47,7 +50,7 @@ def open_source(given: str, model: Model, experiments: Path, say: Callable[[str]
             f"`ganzoo train {saved.run.model} --from {given}`, or start from a run of {model.name}."
         )
 
-    return open_checkpoint(given, experiments, use, say)
+    return open_checkpoint(given, experiments, registry, use, say)
 
 
 def network_options(saved: Checkpoint, model: Model) -> dict[str, Any]:

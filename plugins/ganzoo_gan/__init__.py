@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-from ganzoo import Adam, DataInfo, Model, Options, Setup, TrainOptions, hookimpl, option
+from ganzoo import Adam, DataInfo, Model, Options, Setup, TrainOptions, ZooModel, hookimpl, option, zoo_models
 
 
 @dataclass(frozen=True)
@@ -56,3 +57,8 @@ class GAN(Model):
 @hookimpl
 def ganzoo_models() -> Iterable[Model]:
     return [GAN()]
+
+
+@hookimpl
+def ganzoo_zoo_models() -> Iterable[ZooModel]:
+    return zoo_models(Path(__file__).parent / "weights")

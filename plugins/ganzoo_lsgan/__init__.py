@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from pathlib import Path
 
-from ganzoo import Adam, DataInfo, Model, OptionError, Setup, TrainOptions, hookimpl
+from ganzoo import Adam, DataInfo, Model, OptionError, Setup, TrainOptions, ZooModel, hookimpl, zoo_models
 from ganzoo_lsgan.options import VARIANT_DEFAULTS, LSGANOptions
 
 
@@ -62,3 +63,8 @@ class LSGAN(Model):
 @hookimpl
 def ganzoo_models() -> Iterable[Model]:
     return [LSGAN()]
+
+
+@hookimpl
+def ganzoo_zoo_models() -> Iterable[ZooModel]:
+    return zoo_models(Path(__file__).parent / "weights")

@@ -18,8 +18,10 @@ from ganzoo import (
     Setup,
     Stage,
     TrainOptions,
+    ZooModel,
     data_dir,
     hookimpl,
+    zoo_models,
 )
 from ganzoo_stargan2.options import MAX_SIZE, MIN_SIZE, WING_SOURCE, StarGAN2Options
 
@@ -187,6 +189,11 @@ def _known_name(data: DataInfo) -> str:
 @hookimpl
 def ganzoo_models() -> Iterable[Model]:
     return [StarGAN2()]
+
+
+@hookimpl
+def ganzoo_zoo_models() -> Iterable[ZooModel]:
+    return zoo_models(Path(__file__).parent / "weights")
 
 
 @hookimpl

@@ -17,7 +17,9 @@ from ganzoo import (
     Setup,
     Stage,
     TrainOptions,
+    ZooModel,
     hookimpl,
+    zoo_models,
 )
 from ganzoo_stylegan.options import MAX_SIZE, MIN_SIZE, StyleGANOptions
 
@@ -149,3 +151,8 @@ class StyleGAN(Model):
 @hookimpl
 def ganzoo_models() -> Iterable[Model]:
     return [StyleGAN()]
+
+
+@hookimpl
+def ganzoo_zoo_models() -> Iterable[ZooModel]:
+    return zoo_models(Path(__file__).parent / "weights")

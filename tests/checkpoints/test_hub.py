@@ -16,6 +16,7 @@ from ganzoo.checkpoints.opening import open_checkpoint
 from ganzoo.errors import CheckpointError, CorruptCheckpointError, GanzooError, OptionError
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.progress import Progress
+from ganzoo.registry import plugins
 from tests.support import hub_server
 
 NAME = "somebody/digits"
@@ -38,12 +39,13 @@ def publish(hub: hub_server.Hub, file: bytes, name: str = FILE, **settings) -> s
 
 def images(name: str = f"hf:{NAME}", say: Callable[[str], None] = lambda line: None) -> int:
     """Open a checkpoint, and return the images that it was trained on."""
-    return open_checkpoint(name, Path("experiments"), lambda saved, folder: saved.metadata.progress.images, say)
+    use = lambda saved, folder: saved.metadata.progress.images  # noqa: E731
+    return open_checkpoint(name, Path("experiments"), plugins.load(), use, say)
 
 
 def test_a_checkpoint_is_downloaded_once(hub, capsys):
     publish(hub, content())
-    saved, folder = open_checkpoint(f"hf:{NAME}", Path("experiments"), lambda *found: found)
+    saved, folder = open_checkpoint(f"hf:{NAME}", Path("experiments"), plugins.load(), lambda *found: found)
     assert saved.run.model == "gan"
     assert folder == Path("experiments/hf/somebody/digits")
     assert not folder.exists()
@@ -60,7 +62,7 @@ def test_a_new_version_is_downloaded_and_an_old_one_can_be_named(hub):
     publish(hub, content(2))
     assert images() == 2000
     assert images(f"hf:{NAME}@{first}") == 1000
-    _, folder = open_checkpoint(f"hf:{NAME}@main", Path("runs"), lambda *found: found)
+    _, folder = open_checkpoint(f"hf:{NAME}@main", Path("runs"), plugins.load(), lambda *found: found)
     assert folder == Path("runs/hf/somebody/digits@main")
 
 

@@ -33,6 +33,7 @@ COMMANDS = [
     ["runs", "--sort", "kimg", "--json"],
     ["card", "--help"],
     ["push", "--help"],
+    ["zoo"],
     ["new-plugin", "--help"],
     ["doctor", "--help"],
 ]

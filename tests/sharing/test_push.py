@@ -162,7 +162,7 @@ def test_a_wrong_name_is_refused(ganzoo, trained, hub, name):
 def test_training_cannot_be_resumed_from_the_hub(ganzoo):
     result = ganzoo("train", "gan", "--resume", f"hf:{NAME}")
     assert result.exit_code == 1
-    assert "lack what training needs" in result.stderr
+    assert "lacks what resuming needs" in result.stderr
 
 
 def test_in_python_a_run_is_pushed_loaded_and_described(trained, hub):

@@ -114,7 +114,8 @@ if TYPE_CHECKING:
 @experiments_option
 @click.pass_context
 def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
-    """Generate images from a run or a checkpoint; from the newest run if none is named.
+    """Generate images from a run, a checkpoint or a trained model (see `ganzoo zoo`); from the newest run if none is
+    named.
 
     Writes an image per seed, and a sheet of them. With --interpolate, writes an animation (with --format png, its
     frames), in which each cell of the --grid walks through its share of the seeds. With --mix, writes a style-mixing
@@ -137,11 +138,14 @@ def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     from ganzoo import backend
     from ganzoo.files import output_folder
 
+    plugins = plugin_registry(ctx)
+
     def prepare(saved: Checkpoint, folder: Path) -> tuple[Checkpoint, Path, Writer]:
-        writer = (_translations if translating else _images)(saved, plugin_registry(ctx), request, values["device"])
+        writer = (_translations if translating else _images)(saved, plugins, request, values["device"])
         return saved, folder, writer
 
-    saved, folder, write = open_checkpoint(run, Path(values["experiments"]), prepare, partial(click.echo, err=True))
+    experiments, say = Path(values["experiments"]), partial(click.echo, err=True)
+    saved, folder, write = open_checkpoint(run, experiments, plugins, prepare, say)
     with output_folder(folder / "generated" if values["out"] is None else Path(values["out"]), "--out") as out:
         click.echo(f"from {saved.path}")
         with backend.show_compilation("generating"):
