@@ -62,10 +62,10 @@ def test_an_unreadable_file_does_not_hide_the_others(ganzoo, weights):
 
 
 def test_an_unknown_name_lists_those_there_are(ganzoo, weights):
-    for command in (["zoo", "tyni"], ["generate", "zoo:tyni"], ["evaluate", "zoo:tyni"]):
+    for command in (["zoo", "tinny"], ["generate", "zoo:tinny"], ["evaluate", "zoo:tinny"]):
         result = ganzoo(*command)
         assert result.exit_code == 2
-        assert "no model of the zoo is called 'tyni'. Did you mean 'tiny'?" in result.stderr
+        assert "no model of the zoo is called 'tinny'. Did you mean 'tiny'?" in result.stderr
         assert "Available: " in result.stderr
 
 
