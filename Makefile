@@ -1,4 +1,4 @@
-# make demo   set up, train LSGAN on MNIST and sample it (about five minutes the first time)
+# make demo   set up, sample a trained model, train LSGAN on MNIST and sample it (about five minutes the first time)
 # make test   set up and run the tests
 # make test-fast    run the fast half of the tests
 # make check  check format, lint, types, and the layers of imports
@@ -24,6 +24,8 @@ AMP := $(shell grep -qsw amx_bf16 /proc/cpuinfo && ! command -v nvidia-smi >/dev
 .PHONY: demo test test-fast test-cuda test-wheels check bench fuzz clean
 
 demo: $(VENV)/installed
+	$(BIN)/ganzoo zoo
+	$(BIN)/ganzoo generate zoo:lsgan-mnist --seeds 0-95 --grid 8x12
 	$(BIN)/ganzoo train lsgan --preset experiments/lsgan-mnist.toml $(AMP)
 	$(BIN)/ganzoo generate --seeds 0-95 --grid 8x12
 	$(BIN)/ganzoo generate --interpolate --seeds 0-95 --grid 4x6

@@ -88,8 +88,12 @@ def recipe(saved: Checkpoint, model: Any) -> str:
     values = {**train.to_dict(), **own.to_dict()}
     options = {**options_by_name(ganzoo.TrainOptions), **options_by_name(model.options)}
     changed = {**changes(resolve(ganzoo.TrainOptions, {}, model.defaults), train), **changes(model.options(), own)}
-    chosen = {name: value for name, (_, value) in changed.items() if options[name].group not in MACHINE_GROUPS}
-    chosen |= {"data": saved.data.name, "kimg": saved.metadata.progress.kimg}
+    chosen = {"data": saved.data.name, "kimg": saved.metadata.progress.kimg}
+    chosen |= {
+        name: value
+        for name, (_, value) in changed.items()
+        if name not in chosen and options[name].group not in MACHINE_GROUPS
+    }
     command = ["ganzoo", "train", model.name]
     for name, value in chosen.items():
         if value is None or options[name].reason_without_effect(values):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -97,6 +100,7 @@ def test_templates_are_package_data(setup: ConfigParser) -> None:
 # Untracked files of a working copy, which no distribution may contain.
 UNTRACKED = (
     "experiments/00000-gan-mnist/checkpoint-000000100.safetensors",
+    "experiments/zoo/gan-mnist/generated/grid.png",
     "tests/fuzz/corpus/weights/1",
     "tests/fuzz/found/1",
     "ganzoo/interfaces/__pycache__/model.cpython-311.pyc",
@@ -151,10 +155,14 @@ def test_the_source_distribution_has_exactly_the_tracked_files(tracked: set[str]
     assert found >= {"Makefile", "datasets/README.md", "plugins/example-wgan-gp/pyproject.toml", "tests/conftest.py"}
 
 
-def test_the_wheel_has_every_module_and_its_data(
-    sdist: Path, tracked: set[str], setup: ConfigParser, tmp_path: Path
-) -> None:
-    with zipfile.ZipFile(build("wheel", sdist, tmp_path)) as file:
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("wheel", sdist, tmp_path_factory.mktemp("wheel"))
+
+
+def test_the_wheel_has_every_module_and_its_data(wheel: Path, tracked: set[str], setup: ConfigParser) -> None:
+    assert wheel.stat().st_size < 40_000_000  # trained models are most of it
+    with zipfile.ZipFile(wheel) as file:
         found = {name for name in file.namelist() if ".dist-info/" not in name}
     places = parse_pairs(setup["options"]["package_dir"])
     expected = {
@@ -165,6 +173,23 @@ def test_the_wheel_has_every_module_and_its_data(
     }
     assert expected - found == {f"ganzoo_gan/{name}.png" for name in ("digits", "symbols")}  # pictures on its page
     assert found <= expected
+    weights = {name for name in found if name.endswith(".safetensors")}
+    assert weights
+    assert {name.replace(".safetensors", suffix) for name in weights for suffix in (".json", ".png")} <= found
+
+
+def test_the_wheel_brings_trained_models(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(tmp_path)
+    command = [sys.executable, "-m", "ganzoo", "zoo", "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    child = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    entries = json.loads(child.stdout)
+    assert "lsgan-mnist" in {each["name"] for each in entries}
+    for each in entries:
+        assert Path(each["file"]).is_relative_to(tmp_path)
+        assert hashlib.sha256(Path(each["file"]).read_bytes()).hexdigest() == each["sha256"]
+        assert Path(each["picture"]).is_relative_to(tmp_path)
 
 
 def test_the_long_description_has_no_links_to_files(sdist: Path) -> None:
@@ -177,4 +202,4 @@ def test_the_long_description_has_no_links_to_files(sdist: Path) -> None:
 
 def test_no_file_of_a_run_is_tracked(tracked: set[str]) -> None:
     found = [name for name in tracked if re.search(r"tfevents|\.safetensors$|^experiments/\d", name)]
-    assert all(name.startswith("tests/checkpoints/former/") for name in found)
+    assert all(re.match("tests/checkpoints/former/|plugins/ganzoo_[a-z0-9]+/weights/", name) for name in found)

@@ -13,9 +13,15 @@ from tests.data.pictures import encoded, noise, write_folder
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("ganzoo", "plugins", "datasets", "experiments")
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(page for each in FOLDERS for page in (ROOT / each).rglob("README.md"))]
+ZOO = ROOT / "experiments" / "zoo.md"
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    ZOO,
+    *sorted(page for each in FOLDERS for page in (ROOT / each).rglob("README.md")),
+]
 WITH_COMMANDS = [
     ROOT / "README.md",
+    ZOO,
     *sorted(ROOT.glob("plugins/ganzoo_*/README.md")),
     ROOT / "datasets" / "README.md",
     *(ROOT / "ganzoo" / each / "README.md" for each in ("interfaces", "metrics", "sampling", "training")),
@@ -70,6 +76,14 @@ def test_the_python_of_its_page_works(jittor, workdir, capsys):
     assert "kimg=4" in program
     exec(program.replace("kimg=4", "kimg=0.008, batch=4"), {})
     assert {"digits.png", "walk.webp", "experiments"} <= {path.name for path in workdir.iterdir()}
+
+
+def test_the_python_of_the_readme_loads_a_trained_model(jittor, workdir):
+    (program,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.M | re.S)
+    names: dict = {}
+    exec(program, names)
+    assert names["images"].shape == (32, 32, 32, 1)
+    assert (workdir / "digits.png").exists()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)

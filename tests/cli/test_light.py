@@ -34,6 +34,7 @@ COMMANDS = [
     ["card", "--help"],
     ["push", "--help"],
     ["zoo"],
+    ["zoo", "lsgan-mnist"],
     ["new-plugin", "--help"],
     ["doctor", "--help"],
 ]
