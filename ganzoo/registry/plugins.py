@@ -73,11 +73,7 @@ class Registry:
 
     def zoo_model(self, name: str) -> ZooModel:
         """Return the trained model called `name`; errors as for `model`, but listing all names."""
-        try:
-            found: ZooModel = self._find("model of the zoo", name, self.zoo_models)
-        except OptionError as error:
-            listed = "" if "Available:" in str(error) else f" Available: {', '.join(sorted(self.zoo_models))}."
-            raise OptionError(f"{error}{listed}") from None
+        found: ZooModel = self._find("model of the zoo", name, self.zoo_models, list_all=True)
         return found
 
     def plugin_of(self, kind: str, name: str) -> Plugin | None:
@@ -97,14 +93,16 @@ class Registry:
             raise OptionError(f"no metric given. Available: {', '.join(sorted(self.metrics))}.")
         return list(found.values())
 
-    def _find(self, what: str, name: str, known: dict[str, Any]) -> Any:
+    def _find(self, what: str, name: str, known: dict[str, Any], list_all: bool = False) -> Any:
         if name in known:
             return known[name]
         broken = [plugin for plugin in self.plugins if plugin.problems]
         for plugin in broken:
             if _normalised(name) in (_normalised(plugin.name), _normalised(plugin.distribution)):
                 raise PluginError(f"{what} {name!r}: its plugin ({plugin.origin}) is broken: {plugin.problems[0]}")
-        hint = did_you_mean(name, known) or f" Available: {', '.join(sorted(known)) or 'none'}."
+        hint = did_you_mean(name, known)
+        if list_all or not hint:
+            hint += f" Available: {', '.join(sorted(known)) or 'none'}."
         if broken:
             names = ", ".join(plugin.name for plugin in broken)
             hint += f" Some plugins have problems ({names}); see `ganzoo plugins`."

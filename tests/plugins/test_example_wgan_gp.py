@@ -29,7 +29,7 @@ def test_the_example_can_be_installed_and_tested_and_trained(virtualenv: Any, ex
     assert plugins["wgan-gp"]["origin"] == "example-wgan-gp 0.1.0"
     assert plugins["wgan-gp"]["provides"] == {"models": ["wgan-gp"]}
     assert plugins["wgan-gp"]["problems"] == []
-    assert plugins["ganzoo_lsgan"]["provides"] == {"models": ["lsgan"]}
+    assert plugins["ganzoo_lsgan"]["provides"]["models"] == ["lsgan"]
 
     assert "1 passed" in virtualenv.run("-m", "pytest", "-p", "no:cacheprovider", example / "tests")
 
