@@ -88,7 +88,8 @@ def recipe(saved: Checkpoint, model: Any) -> str:
     values = {**train.to_dict(), **own.to_dict()}
     options = {**options_by_name(ganzoo.TrainOptions), **options_by_name(model.options)}
     changed = {**changes(resolve(ganzoo.TrainOptions, {}, model.defaults), train), **changes(model.options(), own)}
-    chosen = {"data": saved.data.name, "kimg": saved.metadata.progress.kimg}
+    kimg = min(train.kimg, saved.metadata.progress.kimg)  # the last batch may exceed the goal
+    chosen = {"data": saved.data.name, "kimg": kimg}
     chosen |= {
         name: value
         for name, (_, value) in changed.items()
