@@ -1,7 +1,7 @@
 """Make an entry of the zoo from a run, or replace one.
 
     python experiments/zoo.py 00000-lsgan-mnist lsgan-mnist \\
-        --summary "Handwritten digits." --data-licence "CC BY-SA 3.0"
+        --summary "Handwritten digits." --data-license "CC BY-SA 3.0"
     python experiments/zoo.py 00003-lsgan-mnist lsgan-mnist    # a better run; keeps the texts
 
 Exports the networks of RUN (a run or a checkpoint) as float16, evaluates the exported file, draws a sheet, and writes
@@ -53,8 +53,8 @@ MACHINE_GROUPS = ("Reports and checkpoints", "Evaluation", "Machine")  # of opti
 def make_entry(saved: Checkpoint, registry: Registry, name: str, folder: Path, texts: dict[str, str], **counts: Any):
     """Write the three files of an entry to a folder. `texts` are those of the card that the user gave; others are kept
     from the present card. `counts` are the numbers of `samples` and `real` images of the metrics."""
-    card = {"licence": "MIT", **_present_texts(folder / f"{name}{CARD}"), **texts}
-    if missing := [each for each in ("summary", "data_licence") if not card.get(each)]:
+    card = {"license": "MIT", **_present_texts(folder / f"{name}{CARD}"), **texts}
+    if missing := [each for each in ("summary", "data_license") if not card.get(each)]:
         raise OptionError(f"{flag(missing[0])}: needed for a new entry.")
     model = saved.model(registry)
     with tempfile.TemporaryDirectory() as temporary:
@@ -79,7 +79,7 @@ def make_entry(saved: Checkpoint, registry: Registry, name: str, folder: Path, t
 def _present_texts(card: Path) -> dict[str, str]:
     if not card.exists():
         return {}
-    return {name: json.loads(card.read_text())[name] for name in ("summary", "licence", "data_licence")}
+    return {name: json.loads(card.read_text())[name] for name in ("summary", "license", "data_license")}
 
 
 def recipe(saved: Checkpoint, model: Any) -> str:
@@ -175,7 +175,7 @@ def _section(entry: dict[str, Any], folder: Path) -> Iterator[str]:
         yield from (f"![Sheet of {entry['name']}]({os.path.relpath(entry['picture'], folder)})", "")
     yield from ("```bash", entry["usage"], "```", "", "| | |", "|---|---|")
     yield f"| model | `{entry['model']}`, {entry['size']} px, {format_bytes(entry['bytes'])} |"
-    yield f"| data | `{entry['data']}`: {entry['data_licence']} |"
+    yield f"| data | `{entry['data']}`: {entry['data_license']} |"
     yield f"| training | {entry['kimg']:g} kimg: `{entry['recipe']}` |"
     yield f"| metrics | {'<br>'.join(f'{name} {value:.4g}' for name, value in entry['metrics'].items())} |"
     yield f"| licence | {entry['licence']} |"
@@ -193,8 +193,8 @@ def main() -> None:
     parser.add_argument("run", metavar="RUN", help="run or checkpoint")
     parser.add_argument("name", metavar="NAME", help="name of the entry, such as lsgan-mnist")
     parser.add_argument("--summary", help="what the model draws, one sentence")
-    parser.add_argument("--data-licence", help="licence of the training data")
-    parser.add_argument("--licence", help="licence of the weights  [default: MIT]")
+    parser.add_argument("--data-license", help="licence of the training data")
+    parser.add_argument("--license", help="licence of the weights  [default: MIT]")
     parser.add_argument("--recipe", help="command that trained it  [default: made from the run's options]")
     parser.add_argument("--samples", type=int, help="generated images  [default: 5,000; 200 per pair of domains]")
     parser.add_argument("--real", type=int, default=MAX_REAL, help="maximum number of real images  [default: 10,000]")
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--experiments", type=Path, default="experiments", help="folder of all runs")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     given = parser.parse_args()
-    texts = {name: getattr(given, name) for name in ("summary", "data_licence", "licence", "recipe")}
+    texts = {name: getattr(given, name) for name in ("summary", "data_license", "license", "recipe")}
     try:
         registry = plugins.load()
         saved, _ = open_checkpoint(given.run, given.experiments, registry, lambda *found: found, print)

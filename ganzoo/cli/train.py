@@ -56,7 +56,7 @@ def _command(model: Any) -> click.Command:
             "--from",
             "source",
             metavar="RUN|CHECKPOINT|zoo:NAME",
-            help="Start a new run with the weights of a run (its newest checkpoint), a checkpoint or a model of the zoo.",
+            help="Start a new run with the weights of a run, a checkpoint or a trained model.",
             shell_complete=completion.checkpoint_names,
         ),
         _run_option(

@@ -73,11 +73,11 @@ def _card(known: dict[str, Any]) -> Iterator[str]:
     facts = [
         ("model", f"{known['model']}, {known['size']} px, {COLOURS[known['channels']]}"),
         ("data", f"{known['data']}{domains}"),
-        ("data licence", known["data_licence"]),
+        ("data licence", known["data_license"]),
         ("trained", f"{known['kimg']:g} kimg"),
         ("recipe", known["recipe"]),
         *(("metric", _measured(*each)) for each in known["metrics"].items()),
-        ("licence", known["licence"]),
+        ("license", known["license"]),
         ("file", f"{known['file']} ({format_bytes(known['bytes'])})"),
         ("SHA-256", known["sha256"]),
         ("picture", known["picture"] or "-"),

@@ -20,7 +20,7 @@ class ZooModel:
     """A trained model that a plugin brings. `zoo:NAME` names it wherever a run or a checkpoint can be given.
 
     `file` is a checkpoint, as `ganzoo export` writes it, and `sha256` the file's SHA-256 in hexadecimal. `summary` is
-    one sentence. `licence` is that of the weights, `data_licence` that of the training data. `recipe` is the command
+    one sentence. `license` is that of the weights, `data_license` that of the training data. `recipe` is the command
     that trained it, or several joined by '&&'; `usage` is one that generates images with it. `metrics` has values by
     names that say how they were measured, such as fid5k-real10k-efficientnet-lite0. `picture` is a PNG of a sheet of
     samples. The model, its options, the data and the length of training are read from the checkpoint.
@@ -30,15 +30,15 @@ class ZooModel:
     summary: str
     file: Path
     sha256: str
-    licence: str
-    data_licence: str
+    license: str
+    data_license: str
     recipe: str
     usage: str
     metrics: Mapping[str, float]
     picture: Path | None = None
 
 
-TEXTS = ("summary", "sha256", "licence", "data_licence", "recipe", "usage")  # entries of a card besides the metrics
+TEXTS = ("summary", "sha256", "license", "data_license", "recipe", "usage")  # entries of a card besides the metrics
 
 
 def zoo_models(folder: Path) -> list[ZooModel]:

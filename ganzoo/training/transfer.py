@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from ganzoo.checkpoints import checkpoint
 from ganzoo.checkpoints.description import Lineage
 from ganzoo.checkpoints.loading import build_setup, finite_weights
 from ganzoo.checkpoints.opening import open_checkpoint
-from ganzoo.errors import CheckpointError, OptionError, UnsupportedByModelError, format_count, reason
-from ganzoo.files import open_regular
+from ganzoo.checkpoints.zoo import sha256_of
+from ganzoo.errors import CheckpointError, OptionError, UnsupportedByModelError, format_count
 from ganzoo.interfaces.options import format_setting, options_by_name
 from ganzoo.training.freezing import frozen_weights
 from ganzoo.training.layout import CONDITIONS, Layout, weighted_networks
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from ganzoo.training.plan import Plan
     from ganzoo.training.state import TrainState
 
-_BLOCK = 1 << 24  # bytes
 _CHANNELS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 
@@ -82,7 +80,7 @@ class Transfer:
     def load(self, state: TrainState) -> None:
         """Replace the weights of a new state, trained ones and their EMA alike. CheckpointError if the file has changed
         since the plan was made."""
-        if _sha256(self.path) != self.sha256:
+        if sha256_of(self.path) != self.sha256:
             raise CheckpointError(f"{self.path}: it has changed since this command began. Start again.")
         values = _weights(checkpoint.read(self.path))
         for network in dict.fromkeys(network for network, _ in self.matches):
@@ -114,7 +112,7 @@ def start_from(plan: Plan, saved: Checkpoint, given: str, pretrained: bool) -> P
                 "has none that fit, so it must be trained."
             )
     adapted = sum(match.adapted for match in matches.values())
-    path, sha256 = saved.path.resolve(), _sha256(saved.path)
+    path, sha256 = saved.path.resolve(), sha256_of(saved.path)
     lineage = Lineage(
         given if ":" in given and not Path(given).exists() else str(path),
         saved.metadata.progress.kimg,
@@ -141,17 +139,6 @@ def _weights(saved: Checkpoint) -> dict[Key, np.ndarray]:
             saved, f"{'ema' if network in saved.metadata.ema else 'net'}/{network}/"
         ).items()
     }
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with open_regular(path) as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise CheckpointError(f"{path}: can't be read ({reason(error)}).") from error
-    return digest.hexdigest()
 
 
 def _summary(lineage: Lineage) -> str:

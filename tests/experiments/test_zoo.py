@@ -24,7 +24,7 @@ from ganzoo.registry import plugins
 from tests.support import mean_colour
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "zoo.py"
-TEXTS = ["--summary", "Noise.", "--data-licence", "CC0"]
+TEXTS = ["--summary", "Noise.", "--data-license", "CC0"]
 FEW = ["--samples", "20", "--real", "12", "--folder", "weights"]
 
 
@@ -60,7 +60,7 @@ def test_the_page_is_what_the_script_writes(script):
 
 def test_an_entry_is_made_from_a_run_and_replaced_by_another(make, ganzoo, trained):
     entry = make("latest", *TEXTS)
-    assert (entry.name, entry.summary, entry.licence, entry.data_licence) == ("tiny", "Noise.", "MIT", "CC0")
+    assert (entry.name, entry.summary, entry.license, entry.data_license) == ("tiny", "Noise.", "MIT", "CC0")
     assert entry.sha256 == sha256_of(entry.file)
     saved = checkpoint.read(entry.file)
     assert {value.dtype for value in saved.tensors.values()} == {np.dtype(np.float16)}
@@ -73,15 +73,15 @@ def test_an_entry_is_made_from_a_run_and_replaced_by_another(make, ganzoo, train
     assert ganzoo(*shlex.split(entry.recipe)[1:], "--dry-run").exit_code == 0
 
     assert ganzoo("train", "gan", "--resume", "latest", "--kimg", "0.024").exit_code == 0
-    other = make("latest", "--licence", "CC0", "--recipe", "ganzoo train gan && ganzoo train gan --resume latest")
-    assert (other.summary, other.data_licence, other.licence) == ("Noise.", "CC0", "CC0")
+    other = make("latest", "--license", "CC0", "--recipe", "ganzoo train gan && ganzoo train gan --resume latest")
+    assert (other.summary, other.data_license, other.license) == ("Noise.", "CC0", "CC0")
     assert other.recipe == "ganzoo train gan && ganzoo train gan --resume latest"
     assert other.sha256 == sha256_of(other.file) != entry.sha256
 
 
 def test_a_new_entry_needs_its_texts(make, trained):
     with pytest.raises(SystemExit, match="Error: --summary: needed for a new entry"):
-        make("latest", "--data-licence", "CC0")
+        make("latest", "--data-license", "CC0")
     assert not Path("weights").exists()
 
 

@@ -18,7 +18,7 @@ def test_a_folder_has_an_entry_for_each_card(tmp_path: Path) -> None:
     (tmp_path / "weights" / "b.png").write_bytes(b"")
     a, b = zoo_models(tmp_path / "weights")
     assert (a.name, b.name) == ("a", "b")
-    assert (a.summary, a.licence, a.data_licence) == ("Noise.", "MIT", "CC0")
+    assert (a.summary, a.license, a.data_license) == ("Noise.", "MIT", "CC0")
     assert a.metrics == {"fid1k-real1k-simple": 12.345}
     assert a.file == tmp_path / "weights" / "a.safetensors"
     assert (a.picture, b.picture) == (None, tmp_path / "weights" / "b.png")

@@ -37,7 +37,7 @@ def test_an_entry_is_registered_with_its_plugin(weights: Path) -> None:
     [
         ({"summary": "two\nlines"}, "its summary is 'two\\nlines', but must be one line of text"),
         ({"summary": 3}, "its summary is 3"),
-        ({"licence": ""}, "its licence is '', but must be one line of text"),
+        ({"license": ""}, "its license is '', but must be one line of text"),
         ({"recipe": ["x"]}, "its recipe is ['x'], but must be one line of text"),
         ({"sha256": "A" * 64}, "must be 64 hexadecimal digits in lower case"),
         ({"metrics": {"fid": "low"}}, "its metrics are {'fid': 'low'}, but must map names to numbers"),
@@ -69,8 +69,8 @@ def test_a_missing_checkpoint_is_reported(weights: Path) -> None:
 
 
 def test_a_card_without_an_entry_is_reported(weights: Path, tmp_path: Path) -> None:
-    zoo.write_entry(weights, "bad", tmp_path / "any", licence=None)
-    assert "bad.json: 'licence' is missing" in problems(plugins.load())[0]
+    zoo.write_entry(weights, "bad", tmp_path / "any", license=None)
+    assert "bad.json: 'license' is missing" in problems(plugins.load())[0]
 
 
 def test_an_unknown_name_lists_those_there_are(weights: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 CARD = {
     "summary": "Noise.",
-    "licence": "MIT",
-    "data_licence": "CC0",
+    "license": "MIT",
+    "data_license": "CC0",
     "recipe": "ganzoo train gan --data pictures",
     "usage": "ganzoo generate zoo:tiny",
     "metrics": {"fid1k-real1k-simple": 12.345},
