@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.model import Model
     from ganzoo.interfaces.zoo import ZooModel
 
-RESERVED_TRAIN_OPTIONS = ("resume", "preset", "experiments", "dry_run", "help")
+RESERVED_TRAIN_OPTIONS = ("resume", "other_data", "source", "preset", "experiments", "dry_run", "help")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
