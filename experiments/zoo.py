@@ -35,7 +35,7 @@ from ganzoo.errors import GanzooError, OptionError
 from ganzoo.files import atomic_write, format_bytes
 from ganzoo.interfaces.options import changes, flag, format_value, options_by_name, resolve
 from ganzoo.interfaces.zoo import CARD, PICTURE, TEXTS, WEIGHTS
-from ganzoo.metrics.report import recipe_id
+from ganzoo.metrics.records import recipe_id
 from ganzoo.registry import plugins
 from ganzoo.registry.discovery import BUNDLED
 from ganzoo.registry.plugins import Registry
@@ -178,7 +178,7 @@ def _section(entry: dict[str, Any], folder: Path) -> Iterator[str]:
     yield f"| data | `{entry['data']}`: {entry['data_license']} |"
     yield f"| training | {entry['kimg']:g} kimg: `{entry['recipe']}` |"
     yield f"| metrics | {'<br>'.join(f'{name} {value:.4g}' for name, value in entry['metrics'].items())} |"
-    yield f"| licence | {entry['licence']} |"
+    yield f"| licence | {entry['license']} |"
     yield ""
 
 

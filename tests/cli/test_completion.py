@@ -45,7 +45,7 @@ def names(words: str) -> list[str]:
 
 @pytest.mark.parametrize("command", ["generate", "evaluate --quick", "export --out x.safetensors"])
 def test_runs_and_their_checkpoints_are_completed(command):
-    assert names(f"ganzoo {command} ") == ["FILE", "latest", "00001-gan-mnist", "00000-gan-mnist"]
+    assert names(f"ganzoo {command} ")[:4] == ["FILE", "latest", "00001-gan-mnist", "00000-gan-mnist"]
     assert names(f"ganzoo {command} 00000") == ["FILE", "00000-gan-mnist"]
     assert names(f"ganzoo {command} 00000-gan-mnist/") == ["FILE", "00000-gan-mnist/checkpoint-000001000"]
     assert names(f"ganzoo {command} some/folder/") == ["FILE"]
@@ -101,6 +101,11 @@ def test_other_programs_names_are_completed_after_their_colon(monkeypatch, ganzo
         monkeypatch.setenv("COMP_CWORD", str(word))
         lines = ganzoo().stdout.split()
         assert [line.removeprefix("plain,") for line in lines if line.startswith("plain,")] == expected.split()
+
+
+def test_models_of_the_zoo_are_completed():
+    assert "zoo:gan-mnist" in names("ganzoo generate ")
+    assert names("ganzoo train gan --from zoo:gan") == ["FILE", "gan-mnist"]
 
 
 def test_downloaded_checkpoints_are_completed(workdir, monkeypatch):
