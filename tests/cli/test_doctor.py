@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -50,21 +52,61 @@ def test_a_step_of_each_model_is_compared(ganzoo, cpu_as_gpu):
         assert f"ok       gan           {detail}" in result.stdout
 
 
-def test_gradients_that_differ_are_reported_as_a_problem(ganzoo, cpu_as_gpu, monkeypatch):
-    gradient = np.arange(4, dtype=np.float32)
+class Steps:
+    """Stands in for steps: gradients of two networks, with errors for the GPU and for weights that differ by rounding,
+    which name the network."""
 
-    def step(model, folder, device, precision):
-        return {"adam/generator/first/w": gradient * (1.1 if precision == "tf32" else 1)}
+    def __init__(self, gpu: dict[str, float], rounding: dict[str, float]) -> None:
+        self.gpu, self.rounding = gpu, rounding
 
-    monkeypatch.setattr(doctor_gpu, "_step", step)
+    def __call__(self, model, folder, device, precision, source) -> dict[str, np.ndarray]:
+        errors = self.rounding if source == Path("rounded") else self.gpu if precision == "tf32" else {}
+        gradient = np.arange(4, dtype=np.float32)
+        return {f"adam/{name}/first/w": gradient * (1 + errors.get(name, 0)) for name in ("generator", "encoder")}
+
+
+@pytest.fixture
+def steps(cpu_as_gpu, monkeypatch):
+    """Replace the steps by those that a test returns errors for."""
+    monkeypatch.setattr(doctor_gpu, "_sources", lambda *_: doctor_gpu.Sources(Path("exact"), Path("rounded")))
+    return lambda **errors: monkeypatch.setattr(doctor_gpu, "_step", Steps(**errors))
+
+
+def test_gradients_that_differ_are_reported_as_a_problem(ganzoo, steps):
+    steps(gpu={"generator": 0.1}, rounding={"generator": 1e-6})
     result = ganzoo("doctor", "--gpu")
     assert result.exit_code == 1
     assert "tf32: gradients of one step on the GPU differ from the CPU's by 1.0e-01" in result.stdout
-    assert "This exceeds the tolerance of 0.05 for rounding errors." in result.stdout
+    assert "That of the generator exceeds the tolerance of 0.05 for rounding errors." in result.stdout
     assert result.stdout.count("PROBLEM") == 1
 
 
-def test_a_model_that_is_trained_without_adam_is_not_compared(ganzoo, cpu_as_gpu, monkeypatch):
+def test_a_network_that_amplifies_rounding_errors_is_not_compared_in_a_lower_precision(ganzoo, steps):
+    steps(gpu={"generator": 0.1, "encoder": 0.01}, rounding={"generator": 1e-3})
+    result = ganzoo("doctor", "--gpu")
+    assert result.exit_code == 0, result.output
+    assert "fp32: gradients of one step on the GPU differ from the CPU's by 0.0e+00\n" in result.stdout
+    assert (
+        "tf32: gradients of one step on the GPU differ from the CPU's by 1.0e-02; not compared, because they amplify "
+        "rounding errors: generator\n"
+    ) in result.stdout
+
+
+def test_if_all_networks_amplify_rounding_errors_none_is_compared(ganzoo, steps):
+    steps(gpu={}, rounding={"generator": 0.1, "encoder": 0.1})
+    result = ganzoo("doctor", "--gpu")
+    assert result.exit_code == 0, result.output
+    assert "fp32: not compared, because they amplify rounding errors: encoder, generator\n" in result.stdout
+
+
+def test_the_tolerance_grows_with_the_sensitivity_to_rounding():
+    found = doctor_gpu._judge("gan", "fp32", {"generator": 0.01}, {"generator": 2e-3}, 1e-3)
+    assert found.problem == ""
+    found = doctor_gpu._judge("gan", "fp32", {"generator": 0.03}, {"generator": 2e-3}, 1e-3)
+    assert found.problem == "That of the generator exceeds the tolerance of 0.02 for rounding errors."
+
+
+def test_a_model_that_is_trained_without_adam_is_not_compared(ganzoo, steps, monkeypatch):
     state = {"rmsprop/generator/mean_square/w": np.ones(4, np.float32)}
     monkeypatch.setattr(doctor_gpu, "_step", lambda *_: state)
     result = ganzoo("doctor", "--gpu")
