@@ -77,7 +77,7 @@ def _card(known: dict[str, Any]) -> Iterator[str]:
         ("trained", f"{known['kimg']:g} kimg"),
         ("recipe", known["recipe"]),
         *(("metric", _measured(*each)) for each in known["metrics"].items()),
-        ("license", known["license"]),
+        ("licence", known["license"]),
         ("file", f"{known['file']} ({format_bytes(known['bytes'])})"),
         ("SHA-256", known["sha256"]),
         ("picture", known["picture"] or "-"),
