@@ -57,8 +57,18 @@ def parallel_map(
             "a worker process died, perhaps because memory ran out. "
             '(In a script, call this under `if __name__ == "__main__":`.)'
         ) from error
+    except KeyboardInterrupt:
+        _end_workers(pool)
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_workers(pool: Executor) -> None:
+    """End the processes of a pool, whatever they do. Waiting for slow items would look as if the signal had no effect;
+    and if another signal interrupts that wait, Python forgets the thread that manages the pool, and never ends."""
+    for process in list((getattr(pool, "_processes", None) or {}).values()):
+        process.terminate()
 
 
 def _pool(function: Callable[[Any], Any], workers: int) -> tuple[Executor, Callable[[Any], Any], Starting]:

@@ -93,6 +93,36 @@ def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
     pytest.fail("a worker process still runs")
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_signal_ends_a_command_whose_workers_are_busy(tmp_path: Path, again: bool) -> None:
+    """With `again`, the handler interrupts the command once more while the pool ends."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, signal, sys, threading, time\n"
+        "from pathlib import Path\n"
+        "from ganzoo import signals\n"
+        "from ganzoo.data.workers import parallel_map\n"
+        "def work(number):\n"
+        "    Path(str(number)).touch()\n"
+        "    time.sleep(600)\n"
+        "def interrupt():\n"
+        "    while not Path('0').exists() or not Path('1').exists():\n"
+        "        time.sleep(0.05)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "if __name__ == '__main__':\n"
+        f"    signals.RERAISE_SECONDS = {0.001 if again else 10.0}\n"
+        "    threading.Thread(target=interrupt, daemon=True).start()\n"
+        "    with signals.interruptible() as interrupts:\n"
+        "        try:\n"
+        "            with parallel_map(work, 2) as run:\n"
+        "                list(run(range(4)))\n"
+        "        except KeyboardInterrupt:\n"
+        "            sys.exit(interrupts.status)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, timeout=120, check=False)
+    assert done.returncode == 143
+
+
 def _is_running(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
