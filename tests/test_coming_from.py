@@ -91,7 +91,7 @@ def test_our_options_in_the_tables_exist():
 
     for command in (align, generate):
         known |= {name for param in command.params if isinstance(param, click.Option) for name in param.opts}
-    known |= {"--resume", "--experiments", "--no-from-rgb-activation"}
+    known |= {"--resume", "--from", "--experiments", "--no-from-rgb-activation"}
     rows = re.findall(r"^\| (.+) \| (.+) \|$", PAGE.read_text(), flags=re.M)
     named = {option for _, ours in rows for option in re.findall(r"`(--[\w-]+)`", ours)}
     assert len(named) > 20

@@ -29,7 +29,9 @@ class TrainGroup(click.Group):
         return _command(plugin_registry(ctx).model(name))
 
 
-@click.group(cls=TrainGroup, subcommand_metavar="MODEL [OPTIONS]")
+@click.group(
+    cls=TrainGroup, subcommand_metavar="MODEL [OPTIONS]", short_help="Train a model, or continue a run with --resume."
+)
 def train() -> None:
     """Train a model, continue a run with --resume, or start a run with the weights of another with --from.
 
