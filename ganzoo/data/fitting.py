@@ -31,7 +31,7 @@ def fit_image(image: Image.Image, size: int, fit: str = "crop", box: Box | None 
 
 def _stretch(image: Image.Image, size: int, box: Box) -> Image.Image:
     left, top, right, bottom = (fraction * side for fraction, side in zip(box, 2 * image.size))
-    if right - left < size < bottom - top:
+    if image.width < size < image.height:
         # Pillow changes the width first: all rows of an image of 1 x 60,000 px, widened, could take gigabytes.
         image = image.resize((image.width, size), LANCZOS, box=(0, top, image.width, bottom))
         top, bottom = 0, size
