@@ -13,12 +13,12 @@ from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.listing import as_json
 from ganzoo.errors import GanzooError, format_count, printable
 from ganzoo.files import format_bytes
+from ganzoo.interfaces.dataset import COLOURS
 from ganzoo.interfaces.options import format_value
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.zoo import ZooModel
 
-COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 HEADINGS = ("name", "model", "px", "data", "MB", "metric")
 
 

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from ganzoo.data.attributes import read_attributes
 from ganzoo.data.labelling import describe_labels
 from ganzoo.errors import DataError, format_count
-from ganzoo.interfaces.dataset import DataInfo, Dataset
+from ganzoo.interfaces.dataset import COLOURS, DataInfo, Dataset
 from ganzoo.progress_bars import progress_bar
-
-COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 
 @dataclass

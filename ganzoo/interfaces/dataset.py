@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 FITS = ("crop", "pad", "stretch")  # values of DataInfo.fit
+COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}  # by DataInfo.channels
 
 
 @dataclass(frozen=True)

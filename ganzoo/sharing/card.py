@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.errors import OptionError, format_count, printable
+from ganzoo.interfaces.dataset import COLOURS
 from ganzoo.interfaces.options import format_value, options_by_name
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.metrics.records import Measured, measured
@@ -144,13 +145,12 @@ def _training(saved: Checkpoint, registry: Registry) -> Iterator[str]:
     if saved.run.data_path is not None:
         train["data"] = data.name
     own = saved.options(model).to_dict()
-    channels = {1: "grey", 3: "RGB", 4: "RGBA"}[data.channels]
     names = f"; domains: {shortened(data.domains)}" if data.domains else ""
     names += f"; attributes: {shortened(data.attributes)}" if data.attributes else ""
     yield "## Training\n"
     yield "| | |\n|---|---|"
     count = format_count(data.count, "image")
-    yield f"| data | {_prose(f'{data.name}, {count}, {data.size} px, {channels}{names}')} |"
+    yield f"| data | {_prose(f'{data.name}, {count}, {data.size} px, {COLOURS[data.channels]}{names}')} |"
     yield f"| length | {saved.metadata.progress.kimg:g} kimg (thousands of real images) |"
     lineage = saved.run.lineage
     if lineage is not None:

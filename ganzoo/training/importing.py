@@ -16,7 +16,7 @@ from ganzoo.checkpoints import checkpoint
 from ganzoo.checkpoints.description import RunDescription
 from ganzoo.checkpoints.unpickling import safe_load
 from ganzoo.errors import CheckpointError, OptionError, PluginError
-from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.dataset import COLOURS, DataInfo
 from ganzoo.interfaces.model import ImportedWeights, Model
 from ganzoo.interfaces.optimizers import Adam, AdamMoments
 from ganzoo.interfaces.options import resolve
@@ -174,8 +174,7 @@ def _steps(state: TrainState) -> int:
 
 def _summary(converted: ImportedWeights, state: TrainState) -> Iterator[str]:
     further = f", can grow to {converted.size} px" if converted.size > converted.trained_size else ""
-    colours = "grey" if converted.channels == 1 else "RGB"
-    yield f"{colours} images of {converted.trained_size} px{further}"
+    yield f"{COLOURS[converted.channels]} images of {converted.trained_size} px{further}"
     if converted.domains:
         yield f"domains: {', '.join(converted.domains)}"
     for name, network in state.setup.networks.items():

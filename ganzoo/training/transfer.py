@@ -17,6 +17,7 @@ from ganzoo.checkpoints.loading import build_setup, finite_weights
 from ganzoo.checkpoints.opening import open_checkpoint
 from ganzoo.checkpoints.zoo import sha256_of
 from ganzoo.errors import CheckpointError, OptionError, UnsupportedByModelError, format_count
+from ganzoo.interfaces.dataset import COLOURS
 from ganzoo.interfaces.options import format_setting, options_by_name
 from ganzoo.training.freezing import frozen_weights
 from ganzoo.training.layout import CONDITIONS, Layout, weighted_networks
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from ganzoo.training.layout import Key
     from ganzoo.training.plan import Plan
     from ganzoo.training.state import TrainState
-
-_CHANNELS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 
 def open_source(
@@ -220,4 +219,4 @@ def _changed_channels(now: DataInfo, before: DataInfo) -> str:
     else:
         how = "the colours keep their weights"
     alpha = "; alpha begins opaque" if now.channels == 4 else "; alpha is left out" if before.channels == 4 else ""
-    return f"image channels: {_CHANNELS[before.channels]} becomes {_CHANNELS[now.channels]}: {how}{alpha}"
+    return f"image channels: {COLOURS[before.channels]} becomes {COLOURS[now.channels]}: {how}{alpha}"
