@@ -33,13 +33,14 @@ from ganzoo.cli import main as command_line
 from ganzoo.data.catalog import open_data, training_data_of
 from ganzoo.errors import GanzooError, OptionError
 from ganzoo.files import atomic_write, format_bytes
-from ganzoo.interfaces.options import changes, flag, format_value, options_by_name, resolve
+from ganzoo.interfaces.options import flag
 from ganzoo.interfaces.zoo import CARD, PICTURE, TEXTS, WEIGHTS
 from ganzoo.metrics.records import recipe_id
 from ganzoo.registry import plugins
 from ganzoo.registry.discovery import BUNDLED
 from ganzoo.registry.plugins import Registry
 from ganzoo.sampling import image_files
+from ganzoo.sharing.recipe import train_command
 
 PAGE = Path(__file__).with_suffix(".md")
 SECTIONS = re.compile(r"(<!-- entries -->\n).*(<!-- end -->\n)", re.DOTALL)
@@ -47,7 +48,6 @@ MAX_BYTES = 8_000_000  # of the weights: a wheel with all entries must stay belo
 SAMPLES, SAMPLES_PER_PAIR, MAX_REAL = 5_000, 200, 10_000
 SOURCES, STYLES = 6, 8  # columns and rows of a sheet of translations
 ROW_WIDTH, SHEET_IMAGES = 1024, 96  # px; a sheet of samples has at most this many
-MACHINE_GROUPS = ("Reports and checkpoints", "Evaluation", "Machine")  # of options that weights don't depend on
 
 
 def make_entry(saved: Checkpoint, registry: Registry, name: str, folder: Path, texts: dict[str, str], **counts: Any):
@@ -56,7 +56,6 @@ def make_entry(saved: Checkpoint, registry: Registry, name: str, folder: Path, t
     card = {"license": "MIT", **_present_texts(folder / f"{name}{CARD}"), **texts}
     if missing := [each for each in ("summary", "data_license") if not card.get(each)]:
         raise OptionError(f"{flag(missing[0])}: needed for a new entry.")
-    model = saved.model(registry)
     with tempfile.TemporaryDirectory() as temporary:
         weights = Path(temporary) / f"{name}{WEIGHTS}"
         exporting.export(saved, registry, weights, slim=True)
@@ -65,7 +64,7 @@ def make_entry(saved: Checkpoint, registry: Registry, name: str, folder: Path, t
             raise OptionError(f"{name}: its file would have {size}, but at most {limit} are allowed; train less wide.")
         arguments, sources = usage(saved, registry)
         card["usage"] = shlex.join(["ganzoo", "generate", f"zoo:{name}", *sources, *arguments])
-        card["recipe"] = texts.get("recipe") or recipe(saved, model)
+        card["recipe"] = texts.get("recipe") or train_command(saved, saved.model(registry))
         card["sha256"] = sha256_of(weights)
         metrics = measure(saved, registry, weights, **counts)
         picture = draw_sheet(saved, registry, weights, arguments)
@@ -80,30 +79,6 @@ def _present_texts(card: Path) -> dict[str, str]:
     if not card.exists():
         return {}
     return {name: json.loads(card.read_text())[name] for name in ("summary", "license", "data_license")}
-
-
-def recipe(saved: Checkpoint, model: Any) -> str:
-    """Return the command that trains such a model, with all options that differ from their defaults."""
-    train, own = saved.run.train_options(model.defaults), saved.options(model)
-    values = {**train.to_dict(), **own.to_dict()}
-    options = {**options_by_name(ganzoo.TrainOptions), **options_by_name(model.options)}
-    changed = {**changes(resolve(ganzoo.TrainOptions, {}, model.defaults), train), **changes(model.options(), own)}
-    kimg = min(train.kimg, saved.metadata.progress.kimg)  # the last batch may exceed the goal
-    chosen = {"data": saved.data.name, "kimg": kimg}
-    chosen |= {
-        name: value
-        for name, (_, value) in changed.items()
-        if name not in chosen and options[name].group not in MACHINE_GROUPS
-    }
-    command = ["ganzoo", "train", model.name]
-    for name, value in chosen.items():
-        if value is None or options[name].reason_without_effect(values):
-            continue
-        if isinstance(value, bool):
-            command.append(flag(name if value else f"no_{name}"))
-        else:
-            command += [flag(name), format_value(value)]
-    return shlex.join(command)
 
 
 def usage(saved: Checkpoint, registry: Registry) -> tuple[list[str], list[str]]:

@@ -5,23 +5,21 @@ from __future__ import annotations
 import html
 import math
 import re
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.errors import OptionError, format_count, printable
 from ganzoo.interfaces.dataset import COLOURS
-from ganzoo.interfaces.options import format_value, options_by_name
-from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.interfaces.options import format_value
 from ganzoo.metrics.records import Measured, measured
 from ganzoo.sampling.request import shortened
 from ganzoo.sharing.front_matter import front_matter
+from ganzoo.sharing.recipe import train_command, without_folders
 
 if TYPE_CHECKING:
     from ganzoo.checkpoints.checkpoint import Checkpoint
-    from ganzoo.interfaces.model import Model
     from ganzoo.registry.plugins import Registry
 
 README = "README.md"
@@ -158,32 +156,13 @@ def _training(saved: Checkpoint, registry: Registry) -> Iterator[str]:
         yield f"| began with | {_prose(start)} |"
     if saved.run.version:
         yield f"| trained with | ganzoo {_prose(saved.run.version)} |"
-    yield f"\n```\n{shlex.join(['ganzoo', 'train', model.name, *_given(model, {**train, **own})])}\n```\n"
+    yield f"\n```\n{train_command(saved, model)}\n```\n"
     yield "<details><summary>All options</summary>\n"
     yield "| option | value |\n|---|---|"
     for name, value in sorted({**train, **own}.items()):
         if value is not None:
-            yield f"| `{name}` | {_prose(format_value(_without_folders(value)))} |"
+            yield f"| `{name}` | {_prose(format_value(without_folders(value)))} |"
     yield "\n</details>\n"
-
-
-def _given(model: Model, values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the arguments for the options that differ from their defaults."""
-    known = {**options_by_name(TrainOptions), **options_by_name(model.options)}
-    yield from ("--data", str(values["data"]))
-    for name, option in known.items():
-        value = _without_folders(values[name])
-        if name == "data" or value is None or value == model.defaults.get(name, option.default):
-            continue
-        if option.type is bool:
-            yield option.flag if value else f"--no-{option.flag[2:]}"
-        else:
-            yield from (option.flag, format_value(value))
-
-
-def _without_folders(value: Any) -> Any:
-    """Return a value without the folders of this machine, if it is an absolute path."""
-    return Path(value).name if isinstance(value, str) and value.startswith(("/", "~")) else value
 
 
 def _evaluation(values: Sequence[Measured]) -> Iterator[str]:
