@@ -3,7 +3,7 @@
     python experiments/benchmark_growth.py --data symbols --batch 16 --channels-max 64
 
 Trains a few steps in every stage from 8 px on, after precompiling the kernels of later stages as in a real run. If HOME
-is empty at first, the printed number of compiled kernels is that of all stages.
+is an empty folder, so that no kernel is cached, the printed number of kernels is what all stages together need.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ DOMAINS = ("bold", "italic", "sans")
 
 
 class Styles(GeneratedSource):
-    """A test set for image-to-image models that needs no download: aligned domains, 8 to 64 px."""
+    """A small data set for trying out image-to-image models, without a download: aligned domains, 8 to 64 px."""
 
     name = "styles"
     summary = "coloured letters in three typefaces as domains, 8 to 64 px, RGB; generated in seconds"
@@ -31,8 +31,8 @@ class Styles(GeneratedSource):
         build(self.path)
 
 
-class Character(NamedTuple):
-    """A code point in a family (an index into DOMAINS) and in one of COPIES colourings."""
+class Drawing(NamedTuple):
+    """A character in a family (an index into DOMAINS) and in one of COPIES colourings."""
 
     family: int
     code: int
@@ -47,26 +47,26 @@ class StylesDataset(Dataset):
 
         self._seed, self._validation = seed, validation
         families = range(len(DOMAINS))
-        self._characters = [Character(f, code, copy) for f in families for code in codes for copy in range(COPIES)]
-        self.info = DataInfo("styles" if validation else "styles-val", len(self._characters), SIDE, 3, DOMAINS)
+        self._drawings = [Drawing(f, code, copy) for f in families for code in codes for copy in range(COPIES)]
+        self.info = DataInfo("styles" if validation else "styles-val", len(self._drawings), SIDE, 3, DOMAINS)
 
     def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         from ganzoo import crop_and_resize
         from ganzoo_datasets.families import paint
 
-        family, code, copy = self._characters[index]
+        family, code, copy = self._drawings[index]
         return crop_and_resize(paint(DOMAINS[family], code, copy, self._seed), size), family
 
     def labels(self) -> np.ndarray:
         import numpy as np
 
-        return np.array([character.family for character in self._characters])
+        return np.array([drawing.family for drawing in self._drawings])
 
     def validation(self) -> Dataset | None:
         return StylesDataset(self._validation, self._seed) if self._validation else None
 
     def describe(self, index: int) -> str:
-        family, code, copy = self._characters[index]
+        family, code, copy = self._drawings[index]
         return f"styles: character {code}, {DOMAINS[family]}, colouring {copy}, seed {self._seed}"
 
 

@@ -254,7 +254,7 @@ def run_python_passes_early(jittor: Any) -> None:
 def _expand_python_passes(jittor: Any, source: str) -> str:
     """Return a source in which each "@python.FUNCTION(ARGUMENTS)" and the C++ function after it are replaced by the C++
     functions that FUNCTION generates from them. The generated functions are put into a block that starts with
-    `_Pragma`, because Jittor takes text that starts with an underscore for a definition."""
+    `_Pragma`, because Jittor places blocks whose text starts with an underscore outside the kernel's own function."""
     while call := re.search(r"(__inline_static__\s*)?@python\.([\w.]+)\(([^()]*)\)", source):
         end = _end_of_block(source, call.end())
         arguments = tuple(each.strip() for each in call[3].split(",") if each.strip())

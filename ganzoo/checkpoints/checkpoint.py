@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".safetensors"
 FORMAT = 2  # format 1 had no checksum
-ATTRIBUTES = "data/attributes"  # name of the attributes of some of the training data
+ATTRIBUTES = "data/attributes"  # tensor with the attributes of some training images, from which seeds choose
 _NAME = re.compile(rf"checkpoint-([0-9]+){re.escape(SUFFIX)}")
 _DESCRIPTION, _CHECKSUM = "ganzoo", "sha256"
 _NO_CHECKSUM = b"0" * 64  # placeholder while the checksum is computed

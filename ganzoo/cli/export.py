@@ -19,7 +19,7 @@ from ganzoo.cli.params import experiments_option, run_argument
 @experiments_option
 @click.pass_context
 def export(ctx: click.Context, run: str | None, out: str, slim: bool, experiments: str) -> None:
-    """Write the networks of a run or a checkpoint that generate images to a file; of the newest run if none is named.
+    """Write a run's networks that generate images to a file. RUN can be a checkpoint; the default is the newest run.
 
     The file is a checkpoint without what only training needs. `ganzoo generate` and `ganzoo evaluate` take it in place
     of a run; training can't be resumed from it.

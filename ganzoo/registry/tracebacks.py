@@ -15,10 +15,10 @@ DECORATION = re.compile(r"\x1b\[[\d;]*m|\[[a-z] \d+ [\d:.]+ \S+ \S+\] ")
 
 
 def plugin_traceback(error: BaseException) -> str | None:
-    """Format an error that was raised in, or called from, a third-party plugin. None for any other error.
+    """Format an error that was raised in a third-party plugin, or in code that one called. None for any other error.
 
-    The traceback starts at the plugin's code, omits Jittor's, and keeps only the reason in a message of Jittor's. With
-    GANZOO_TRACE_PLUGINS=1 it is complete.
+    The traceback starts at the plugin's code and omits Jittor's frames; of an error message from Jittor, it keeps only
+    the reason. With GANZOO_TRACE_PLUGINS=1 it is complete.
     """
     plugins = {
         _package(plugin.module): plugin.name for plugin, _ in installed_plugins() if plugin.distribution != BUNDLED

@@ -34,7 +34,7 @@ def direction_name(direction: tuple[int, int], domains: Sequence[str]) -> str:
     return f"{domains[source]}2{domains[target]}"
 
 
-def direction_sheet(
+def direct_translation_sheet(
     translator: DirectTranslator, images: np.ndarray, labels: np.ndarray, domains: Sequence[str]
 ) -> np.ndarray:
     """Return a picture with two rows for each direction: images of the source domain, and their translations. If the

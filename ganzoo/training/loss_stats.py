@@ -34,7 +34,7 @@ class LossStats:
         self._consecutive_skips: dict[str, int] = defaultdict(int)  # current streak of skipped updates, by phase
         self._max_consecutive_skips = 0
         self.phases: set[str] = set()  # all that have reported so far
-        self.names: set[str] = set()  # all reported values, named as in the statistics: 'losses/PHASE/NAME'
+        self.names: set[str] = set()  # all reported values: 'losses/PHASE/NAME', logged ones 'watched/PHASE/NAME'
         self._reset()
 
     def _reset(self) -> None:

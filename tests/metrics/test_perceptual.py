@@ -94,5 +94,7 @@ def test_rgba_images_are_compared_over_white(perceptual) -> None:
     found = perceptual.pairwise_distance(np.stack([one, other]))
     assert np.abs(found / perceptual.distances(one, other) - 1).max() < 1e-5
     beyond = one.copy()
-    beyond[:, :3] = np.where(one[:, 3:] == -1, 1, beyond[:, :3])  # colours above alpha, which an image can't have
+    beyond[:, :3] = np.where(
+        one[:, 3:] == -1, 1, beyond[:, :3]
+    )  # premultiplied colours above alpha, which no real image has
     assert np.array_equal(perceptual.distances(beyond, other), perceptual.distances(one, other))

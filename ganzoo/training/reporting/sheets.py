@@ -13,7 +13,7 @@ from ganzoo.data.images import load_resized
 from ganzoo.errors import DataError
 from ganzoo.interfaces.translator import DirectTranslator
 from ganzoo.sampling import latents, sampler, sheets
-from ganzoo.sampling.direct_translation import direction_sheet
+from ganzoo.sampling.direct_translation import direct_translation_sheet
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.dataset import DataInfo, Dataset
@@ -47,8 +47,8 @@ def sample_sheets(
     model."""
     translator = state.ema.translator()
     if translator is not None and inputs is not None:
-        if isinstance(translator, DirectTranslator):
-            yield "", direction_sheet(translator, *inputs.all_images(), domains)
+        if isinstance(translator, DirectTranslator):  # one translation per image, without styles
+            yield "", direct_translation_sheet(translator, *inputs.all_images(), domains)
         else:
             yield from _translations(translator, inputs, domains)
         return

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-ZOO_EPS = 0.8  # PyTorch-GAN passes 0.8 as BatchNorm's second argument, eps, but means momentum
+PYTORCH_GAN_EPS = 0.8  # PyTorch-GAN passes 0.8 as BatchNorm's second argument, eps, but means momentum
 
 
 class MaskedDropout(nn.Module):
@@ -34,7 +34,7 @@ class NamedNetwork(nn.Module):
         return z if self.labels is None else torch.cat([z, self.labels], 1)
 
     def add_projection(self, classes: int, width: int) -> None:
-        """Give a discriminator the projection of labels onto its features, if there are classes."""
+        """Add the label embedding of a projection discriminator, if there are classes."""
         self.projection = nn.Linear(classes, width, bias=False) if classes else None
         if self.projection is not None:
             self.names = {**self.names, "projection.embedding": self.projection}
@@ -74,9 +74,9 @@ class MLPGenerator(NamedNetwork):
         super().__init__()
         self.shape = (channels, size, size)
         self.lin1 = nn.Linear(latent + classes, 128)
-        self.lin2, self.bn2 = nn.Linear(128, 256), nn.BatchNorm1d(256, ZOO_EPS)
-        self.lin3, self.bn3 = nn.Linear(256, 512), nn.BatchNorm1d(512, ZOO_EPS)
-        self.lin4, self.bn4 = nn.Linear(512, 1024), nn.BatchNorm1d(1024, ZOO_EPS)
+        self.lin2, self.bn2 = nn.Linear(128, 256), nn.BatchNorm1d(256, PYTORCH_GAN_EPS)
+        self.lin3, self.bn3 = nn.Linear(256, 512), nn.BatchNorm1d(512, PYTORCH_GAN_EPS)
+        self.lin4, self.bn4 = nn.Linear(512, 1024), nn.BatchNorm1d(1024, PYTORCH_GAN_EPS)
         self.out = nn.Linear(1024, math.prod(self.shape))
         paths = (0, 2, 3, 5, 6, 8, 9, 11)
         modules = (self.lin1, self.lin2, self.bn2, self.lin3, self.bn3, self.lin4, self.bn4, self.out)
@@ -105,12 +105,14 @@ class MLPDiscriminator(NamedNetwork):
 
 
 class ZooGenerator(NamedNetwork):
+    """Generator of LSGAN's variant `zoo`."""
+
     def __init__(self, size: int, channels: int, latent: int, classes: int = 0) -> None:
         super().__init__()
         self.side = size // 4
         self.fc = nn.Linear(latent + classes, 128 * self.side * self.side)
-        self.conv_a, self.bn_a = nn.Conv2d(128, 128, 3, 1, 1), nn.BatchNorm2d(128, ZOO_EPS)
-        self.conv_b, self.bn_b = nn.Conv2d(128, 64, 3, 1, 1), nn.BatchNorm2d(64, ZOO_EPS)
+        self.conv_a, self.bn_a = nn.Conv2d(128, 128, 3, 1, 1), nn.BatchNorm2d(128, PYTORCH_GAN_EPS)
+        self.conv_b, self.bn_b = nn.Conv2d(128, 64, 3, 1, 1), nn.BatchNorm2d(64, PYTORCH_GAN_EPS)
         self.conv_c = nn.Conv2d(64, channels, 3, 1, 1)
         self.upsample = nn.Upsample(scale_factor=2, mode="nearest")
         self.names = {
@@ -130,6 +132,8 @@ class ZooGenerator(NamedNetwork):
 
 
 class ZooDiscriminator(NamedNetwork):
+    """Discriminator of LSGAN's variant `zoo`."""
+
     def __init__(self, size: int, channels: int, masks: Mapping[str, torch.Tensor], classes: int = 0) -> None:
         super().__init__()
         stages, widths = [], (channels, 16, 32, 64, 128)
@@ -140,7 +144,7 @@ class ZooDiscriminator(NamedNetwork):
             stage = [conv, nn.LeakyReLU(0.2), MaskedDropout(masks[str(index)])]
             names[f"layers.{position}"] = conv
             if index > 0:
-                stage.append(nn.BatchNorm2d(widths[index + 1], ZOO_EPS))
+                stage.append(nn.BatchNorm2d(widths[index + 1], PYTORCH_GAN_EPS))
                 names[f"layers.{position + 3}"] = stage[-1]
             position += len(stage)
             stages.append(nn.Sequential(*stage))
@@ -155,6 +159,8 @@ class ZooDiscriminator(NamedNetwork):
 
 
 class TutorialGenerator(NamedNetwork):
+    """Generator of LSGAN's variant `tutorial`."""
+
     def __init__(self, size: int, channels: int, latent: int, classes: int = 0) -> None:
         super().__init__()
         self.side = size // 16
@@ -175,6 +181,8 @@ class TutorialGenerator(NamedNetwork):
 
 
 class TutorialDiscriminator(NamedNetwork):
+    """Discriminator of LSGAN's variant `tutorial`."""
+
     def __init__(self, size: int, channels: int, classes: int = 0) -> None:
         super().__init__()
         self.conv1, self.conv2 = nn.Conv2d(channels, 64, 5, 2, 2), nn.Conv2d(64, 128, 5, 2, 2)
