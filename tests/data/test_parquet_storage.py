@@ -197,3 +197,26 @@ def test_columns_of_text_and_numbers_are_annotations_and_are_read_when_they_are_
     assert validation.labels().tolist() == [0, 1, 2]
     assert open_path(tmp_path, labels="label").info == data.info
     assert pickle.loads(pickle.dumps(by_note)).load(1)[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "domains"),
+    [
+        (pa.large_string(), ["b", "a", "b", "c", "a", "b"], ("a", "b", "c")),
+        (pa.dictionary(pa.int32(), pa.string()), ["b", "a", "b", "c", "a", "b"], ("a", "b", "c")),
+        (pa.bool_(), [True, False, True, True, False, True], ("false", "true")),
+    ],
+)
+def test_labels_as_pandas_and_polars_store_them_give_domains(
+    tmp_path: Path, kind: Any, values: Any, domains: Any
+) -> None:
+    data = open_path(write(tmp_path / "set.parquet", columns(label=pa.array(values, kind))))
+    assert data.info.domains == domains
+    assert data.labels().tolist() == [domains.index(str(value).lower()) for value in values]
+
+
+def test_columns_whose_names_begin_alike_are_not_mixed_up(tmp_path: Path) -> None:
+    others = {"image.width": [8] * 6, "label.old": [5] * 6}
+    data = open_path(write(tmp_path / "set.parquet", {**others, **rows(0, 6)}, FEATURES))
+    assert data.labels().tolist() == LABELS
+    assert (data.load(5)[0] == IMAGES[5]).all()
