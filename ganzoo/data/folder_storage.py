@@ -43,7 +43,13 @@ class FileStorage(Storage):
         """Find the images and their labels: those named `labels` (see `with_labels`) if files or folders give them by
         default, otherwise the default ones."""
         note = self._find_metadata(listing, labels)
-        if not self._use_label_file(listing):
+        try:
+            has_label_file = self._use_label_file(listing)
+        except DataError as error:
+            if labels not in (FOLDER, NO_LABELS):
+                raise DataError(f"{error} To do without this file, use --labels folder or none.") from error
+            has_label_file, note = False, " ".join(filter(None, [note, f"{error} So it is ignored"]))
+        if not has_label_file:
             self._use_folders(listing, size)
         self._annotated_keys = self.keys  # of one stored size
         self._folder_domains, self._folder_labels = self.domains, self.labels

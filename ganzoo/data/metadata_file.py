@@ -15,6 +15,7 @@ import json
 import posixpath
 import re
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -78,6 +79,7 @@ class MetadataFiles:
     def _read_rows(self, path: str, read: Read) -> dict[str, Row]:
         """Return the rows of a metadata file by the path of the image."""
         known, found, missing = {*self._images}, dict[str, Row](), list[str]()
+        composed = {unicodedata.normalize("NFC", image): image for image in known if not image.isascii()}
         for place, row in _rows(path, read):
             name = row.get(FILE_NAME)
             if not isinstance(name, str) or not name:
@@ -85,6 +87,8 @@ class MetadataFiles:
             target, named = _target(path, name), f"{place}: {FILE_NAME} {printable(name)!r}"
             if not target:
                 raise DataError(f"{path}, {named} is outside the folder of this file.")
+            if target not in known:  # macOS may have decomposed the letters of a file's name
+                target = composed.get(unicodedata.normalize("NFC", target), target)
             if target in found:
                 raise DataError(f"{path}, {named} has a row already. Remove one of the two.")
             if target not in known:

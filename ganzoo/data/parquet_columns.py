@@ -20,10 +20,12 @@ FEATURES_KEY, OWN_KEY = "huggingface", "ganzoo"  # in the metadata of a file: th
 
 
 class Columns(NamedTuple):
-    """The columns of images, of labels (None: there is none), with the names of the classes if `datasets` has written
-    them, and of attributes (None: there is none), with their names; ganzoo's own metadata, and the images' `fit`."""
+    """The column of images, and others of images, which are not used; of labels (None: there is none), with the names
+    of the classes if `datasets` has written them, and of attributes (None: there is none), with their names; ganzoo's
+    own metadata, and the images' `fit`."""
 
     image: str
+    other_images: Sequence[str]
     label: str | None
     class_names: tuple[str, ...] | None
     attributes: str | None
@@ -37,7 +39,7 @@ def find_columns(schema: Any) -> Columns:
     LookupError if ganzoo's own metadata are damaged."""
     metadata = schema.metadata or {}
     features, own = features_of(metadata), _entry(metadata, OWN_KEY)
-    image = _image_column(schema)
+    image, other_images = _image_columns(schema)
     if "label" in own:
         label = own["label"]
     else:
@@ -48,10 +50,11 @@ def find_columns(schema: Any) -> Columns:
         raise ValueError(f"the column of labels {label!r} is missing")
     attributes, attribute_names = _attribute_columns(own, schema)
     names = class_names_of(features, label) if label else None
-    return Columns(image, label, names, attributes, attribute_names, own, stored_fit(own, bool(own)))
+    return Columns(image, other_images, label, names, attributes, attribute_names, own, stored_fit(own, bool(own)))
 
 
-def _image_column(schema: Any) -> str:
+def _image_columns(schema: Any) -> tuple[str, list[str]]:
+    """Return the column of images to use, and the others."""
     from pyarrow import types
 
     images = [
@@ -62,11 +65,14 @@ def _image_column(schema: Any) -> str:
         or (types.is_struct(field.type) and any(each.name == "bytes" for each in field.type))
     ]
     image = _first(images, IMAGE_COLUMNS) or (images[0] if len(images) == 1 else None)
+    if image is None and images:
+        raise DataError(
+            f"several columns of images ({printable(', '.join(images))}). Rename the one to train on to `image`."
+        )
     if image is None:
         listed = printable(", ".join(schema.names[:10]))
-        what = f"several columns of images ({', '.join(images)})" if images else f"no column of images ({listed})"
-        raise DataError(f"{what}. Images are bytes, or {{bytes, path}}, in a column `image`.")
-    return image
+        raise DataError(f"no column of images ({listed}). Images are bytes, or {{bytes, path}}, in a column `image`.")
+    return image, [name for name in images if name != image]
 
 
 def _attribute_columns(own: Mapping[str, Any], schema: Any) -> tuple[str | None, tuple[str, ...]]:
