@@ -70,7 +70,9 @@ class ParquetStorage(Storage):
         labels, attributes = self._columns.label, self._columns.attributes
         found = [f"labels from the column {printable(labels)}"] if labels else []
         if attributes:
-            found.append(f"{format_count(len(self.attribute_names), 'attribute')} from the column {attributes}")
+            found.append(
+                f"{format_count(len(self.attribute_names), 'attribute')} from the column {printable(attributes)}"
+            )
         none = "the column of labels is empty" if self._has_secret_labels else "no column of labels"
         return " and ".join(found) or none
 
