@@ -191,3 +191,9 @@ def test_text_gives_domains(tmp_path: Path) -> None:
 def test_an_empty_array_for_validation_is_none(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", x_train=GREY, y_train=LABELS, x_test=GREY[:0], y_test=LABELS[:0])
     assert open_path(tmp_path / "set.npz").validation() is None
+
+
+def test_a_validation_label_without_training_images_is_an_error(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", x_train=GREY, y_train=LABELS, x_test=GREY[:1], y_test=np.array([7]))
+    with pytest.raises(DataError, match=r"set\.npz: validation image 0 has the label 7, which is none of 0, 1, 2"):
+        open_path(tmp_path / "set.npz")
