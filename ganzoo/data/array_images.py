@@ -63,7 +63,8 @@ class ArrayImages(Dataset):
         other = self._shallow_copy()
         if theirs.domains:
             values = [ours.domains[label] if ours.domains else None for label in self._labels]
-            other._labels = self._labels_among(values, theirs.domains)
+            where = f"{self.path}: validation image"  # a .npz has both
+            other._labels = labels_of_values(values, theirs.domains, lambda index: f"{where} {index}")
         else:
             other._labels = np.zeros(len(self), np.int64)
         other.notes, other.labelled_by = (), training.labelled_by

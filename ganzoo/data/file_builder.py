@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from ganzoo.data.annotation_columns import AnnotationColumns, Say
+from ganzoo.data.attributes import read_attributes
 from ganzoo.data.lmdb_builder import PreparedImage
 from ganzoo.errors import DataError
 from ganzoo.files import write_error
@@ -20,12 +22,21 @@ class FileBuilder(ABC):
     `labels` has a label for each readable one, `bad` a message for each unreadable one, and `skipped` its index.
 
     `metadata` describes the content, as in an LMDB: 'domains' (if images have labels), 'flip' and 'lossless'.
+    `annotations` are those of all source images.
     """
 
     discard = False  # has no effect: an unfinished file is always deleted
 
-    def __init__(self, path: Path, file: IO[bytes], dataset: Dataset, metadata: Mapping[str, Any]) -> None:
-        self.path, self.file, self.dataset, self.metadata = path, file, dataset, metadata
+    def __init__(
+        self,
+        path: Path,
+        file: IO[bytes],
+        dataset: Dataset,
+        metadata: Mapping[str, Any],
+        annotations: AnnotationColumns,
+    ) -> None:
+        self.path, self.file, self.metadata, self.annotations = path, file, metadata, annotations
+        self.attribute_names, self.attributes = dataset.info.attributes, read_attributes(dataset)
         self.done, self.labels, self.bad, self.skipped = 0, list[int](), list[str](), list[int]()
 
     def add(self, results: Sequence[PreparedImage | str]) -> None:
@@ -41,9 +52,15 @@ class FileBuilder(ABC):
                 self.labels.append(label)
             self.done += 1
 
+    @staticmethod
+    def choose_annotations(splits: Sequence[AnnotationColumns], say: Say) -> Sequence[AnnotationColumns]:
+        """Return the annotations that the format can hold, of the training and the validation images. Others are
+        reported to `say`."""
+        return splits
+
     @abstractmethod
     def write_image(self, data: bytes, label: int) -> None:
-        """Write an image file, whose number is len(self.labels)."""
+        """Write an image file, whose number is len(self.labels). It is made from the source image `self.done`."""
 
     @abstractmethod
     def finish(self) -> None:
@@ -56,7 +73,12 @@ class FileBuilder(ABC):
 
 @contextmanager
 def build_file(
-    kind: type[FileBuilder], path: Path, temporary: Path, dataset: Dataset, metadata: Mapping[str, Any]
+    kind: type[FileBuilder],
+    path: Path,
+    temporary: Path,
+    dataset: Dataset,
+    metadata: Mapping[str, Any],
+    annotations: AnnotationColumns,
 ) -> Iterator[FileBuilder]:
     """Write a file to `temporary`, which the caller renames to `path`. It is complete and on the disk if the block ends
     without an exception. DataError, naming `path`, if it can't be written."""
@@ -64,7 +86,7 @@ def build_file(
         file = open(temporary, "wb")
     try:
         with _write_errors(path):
-            builder = kind(path, file, dataset, metadata)
+            builder = kind(path, file, dataset, metadata, annotations)
         try:
             yield builder
             with _write_errors(path):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ganzoo.data.annotation_columns import AnnotationColumns, Say, annotation_columns
 from ganzoo.data.file_builder import FileBuilder
 from ganzoo.data.parquet_writer import ParquetBuilder, check_pyarrow
 from ganzoo.data.zip_writer import ZipBuilder
-from ganzoo.errors import DataError, OptionError, printable
+from ganzoo.errors import OptionError, printable
 from ganzoo.interfaces.dataset import Dataset
 
 FORMATS: Mapping[str, type[FileBuilder]] = {".zip": ZipBuilder, ".parquet": ParquetBuilder}
@@ -31,21 +32,23 @@ def check_file_format(path: Path, sizes: Sequence[int]) -> None:
         check_pyarrow(path)
 
 
-def explain_labels(dataset: Dataset, path: Path, say: Callable[[str], None]) -> None:
-    """Say which labels, attributes and annotations are changed or lost by storing them in a file at `path`."""
-    kind, info = file_format(path), dataset.info
-    if kind is None:
-        return
-    labelled = bool(info.domains)
-    if info.attributes and (labelled or kind is ParquetBuilder):
-        why = "a label is one of the domains" if labelled else "a .parquet file holds only domains"
-        say(f"the attributes ({', '.join(info.attributes)}) are not stored: {why}; use an LMDB for both")
-    try:
-        others = [name for name in dataset.annotations() if name not in dataset.labelled_by.split(",")]
-    except DataError as error:
-        say(f"labels to choose from are not stored: {error}")
-    else:
-        if others:
-            say(f"labels to choose from ({printable(', '.join(others[:10]))}) are not stored: use an LMDB for them")
-    if labelled and kind is ZipBuilder:
+def explain_labels(dataset: Dataset, path: Path, say: Say) -> None:
+    """Say which labels or attributes are changed or lost by storing them in a file at `path`."""
+    info = dataset.info
+    if file_format(path) is ZipBuilder and info.domains:
+        if info.attributes:
+            names = printable(", ".join(info.attributes))
+            say(
+                f"the domains are stored, but not the attributes ({names}): dataset.json has one or the other; "
+                "use an LMDB or .parquet for both"
+            )
         say(f"domains become numbers: {', '.join(f'{number}={name}' for number, name in enumerate(info.domains))}")
+
+
+def file_annotations(
+    kind: type[FileBuilder], dataset: Dataset, validation: Dataset | None, say: Say
+) -> Sequence[AnnotationColumns]:
+    """Return the annotations that a file of this kind can hold: those of the training images, and of the validation
+    images, if there are any. Others are reported to `say`."""
+    splits = [dataset] if validation is None else [dataset, validation]
+    return kind.choose_annotations(annotation_columns(splits, say), say)

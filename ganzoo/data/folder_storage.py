@@ -26,7 +26,6 @@ from ganzoo.files import open_regular
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")
 SPLIT_ARCHIVE = re.compile(r"\.(z\d\d|r\d\d|\d\d\d)$")
-FILE_LABELS = "label"  # the annotation that a label file gives
 
 FileStorageT = TypeVar("FileStorageT", bound="FileStorage")
 
@@ -44,7 +43,13 @@ class FileStorage(Storage):
         """Find the images and their labels: those named `labels` (see `with_labels`) if files or folders give them by
         default, otherwise the default ones."""
         note = self._find_metadata(listing, labels)
-        if not self._use_label_file(listing):
+        try:
+            has_label_file = self._use_label_file(listing)
+        except DataError as error:
+            if labels not in (FOLDER, NO_LABELS):
+                raise DataError(f"{error} To do without this file, use --labels folder or none.") from error
+            has_label_file, note = False, " ".join(filter(None, [note, f"{error} So it is ignored"]))
+        if not has_label_file:
             self._use_folders(listing, size)
         self._annotated_keys = self.keys  # of one stored size
         self._folder_domains, self._folder_labels = self.domains, self.labels
@@ -92,7 +97,8 @@ class FileStorage(Storage):
             return False
         self.keys, self._validation_keys = listing.images, dict[str, list[str]]()
         self._file_labels = found
-        if domains := find_domains(listing, self.keys, ""):
+        prepared = found.fit is not None  # by ganzoo: folders only limit the files in each
+        if domains := None if prepared else find_domains(listing, self.keys, ""):
             self.domains, self.labels = tuple(map(printable, domains.names)), labels_of(self.keys, domains)
         self.metadata, self.fit = dict(found.metadata), found.fit
         others = [each for each in listing.others if each != path]
@@ -126,12 +132,12 @@ class FileStorage(Storage):
 
     def _use_file_labels(self, labels: str | None) -> None:
         """Use the labels of a file in place of the folders', if there is one, and `labels` is its name or None."""
-        if self._file_labels is not None and labels in (None, FILE_LABELS):
-            self.domains, self.labels, self.attributes = self._file_labels[:3]
-            self.attribute_names = tuple(map(str, range(0 if self.attributes is None else self.attributes.shape[1])))
-            self.labelled_by = FILE_LABELS if self.domains or self.attribute_names else ""
-            self.labels_note = self._file_labels.note()
-        elif self._file_labels is None and self._metadata_files and (name := self._metadata_files.label):
+        found = self._file_labels
+        if found is not None and labels in (None, found.name):
+            self.domains, self.labels, self.attribute_names, self.attributes = found[:4]
+            self.labelled_by = found.name if self.domains or self.attribute_names else ""
+            self.labels_note = found.note()
+        elif found is None and self._metadata_files and (name := self._metadata_files.label):
             values = self._metadata_annotations().get(name, []) if labels in (None, name) else []
             if values and are_classes([value for value in values if value is not None]):
                 values = class_names(values)
@@ -156,7 +162,7 @@ class FileStorage(Storage):
     def annotations(self) -> Mapping[str, Sequence[Any]]:
         others = dict[str, Sequence[Any]]()
         if self._file_labels is not None and (values := self._file_labels.values()):
-            others[FILE_LABELS] = values
+            others[self._file_labels.name] = values
         if self._folder_labels is not None:
             others[FOLDER] = [self._folder_domains[label] for label in self._folder_labels]
         return self._metadata_annotations() | others

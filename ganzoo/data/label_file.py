@@ -4,7 +4,8 @@ StyleGAN3.
 The file contains {"labels": [["00000/img00000000.png", 6], ...]}: for each image, by its path, a class as a whole
 number or a list of numbers, its attributes. {"labels": null} means that there are none. Folders such as 00000 have no
 meaning. `ganzoo data prepare` adds an entry that NVIDIA's programs ignore, {"ganzoo": {"domains": ["cat", ...], "flip":
-false, "fit": "pad"}}, with the names of the classes, and `fit` unless it is crop.
+false, "fit": "pad"}}, with the names of the classes, and `fit` unless it is crop. Or it has the names of the
+`attributes`, and the `label`'s own name if that is another.
 """
 
 from __future__ import annotations
@@ -19,29 +20,33 @@ import numpy as np
 
 from ganzoo.data.abstract_storage import stored_fit
 from ganzoo.data.annotations import shown
-from ganzoo.data.labels import domains_of, labels_of_values
+from ganzoo.data.labels import LABEL_COLUMNS, domains_of, labels_of_values, values_of_names
 from ganzoo.errors import DataError, format_count, printable
 
 LABEL_FILE = "dataset.json"
 OWN_ENTRY = "ganzoo"
 MAX_ATTRIBUTES = 1000
+DEFAULT_NAME = LABEL_COLUMNS[0]
 
 
 class FileLabels(NamedTuple):
-    """What a label file says: a class for each image, or attributes float32 (N, A), or neither. `metadata` is ganzoo's
-    entry, and `fit` how it made the images square; None: another program wrote the file."""
+    """What a label file says: a class for each image, or attributes float32 (N, A), or neither, and what `--labels`
+    calls that. `metadata` is ganzoo's entry, and `fit` how it made the images square; None: another program wrote the
+    file."""
 
     domains: tuple[str, ...] = ()
     labels: np.ndarray | None = None
+    attribute_names: tuple[str, ...] = ()
     attributes: np.ndarray | None = None
+    name: str = DEFAULT_NAME
     metadata: Mapping[str, Any] = {}
     fit: str | None = None
 
     def values(self) -> list[Any] | None:
         """Return the label of each image, as a number or by its name; None if there are none."""
         if self.labels is not None:
-            numbers = all(name.isdecimal() and str(int(name)) == name for name in self.domains)
-            return [int(self.domains[label]) if numbers else self.domains[label] for label in self.labels]
+            values = values_of_names(self.domains)
+            return [values[label] for label in self.labels]
         return None if self.attributes is None else self.attributes.tolist()
 
     def note(self) -> str:
@@ -71,7 +76,8 @@ def read_labels(content: bytes, images: Sequence[str], folder: str) -> FileLabel
         by_path = None if entries["labels"] is None else {str(path): label for path, label in entries["labels"]}
         own = entries.get(OWN_ENTRY, {})
         names = tuple(printable(str(name)) for name in own.get("domains", ()))
-        fit = stored_fit(own, OWN_ENTRY in entries)
+        attribute_names = tuple(printable(str(name)) for name in own.get("attributes", ()))
+        fit, name = stored_fit(own, OWN_ENTRY in entries), str(own.get("label", DEFAULT_NAME))
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         what = f'not {{"labels": [[PATH, LABEL], ...]}} ({printable(str(error))[:100]})'
         raise DataError(f"{LABEL_FILE}: {what}.") from error
@@ -83,8 +89,9 @@ def read_labels(content: bytes, images: Sequence[str], folder: str) -> FileLabel
         count = format_count(len(missing), "image")
         raise DataError(f"{LABEL_FILE}: no label for {count}, such as {printable(missing[0])}.")
     found = [by_path[path] for path in paths]
-    labels = _attributes(paths, found) if isinstance(found[0], list) else _classes(paths, found, names)
-    return labels._replace(metadata=own, fit=fit)
+    is_list = isinstance(found[0], list)
+    labels = _attributes(paths, found, attribute_names) if is_list else _classes(paths, found, names)
+    return labels._replace(metadata=own, fit=fit, name=name)
 
 
 def _classes(paths: Sequence[str], found: Sequence[Any], names: tuple[str, ...]) -> FileLabels:
@@ -103,7 +110,7 @@ def _classes(paths: Sequence[str], found: Sequence[Any], names: tuple[str, ...])
     return FileLabels(domains, labels_of_values(found, domains, paths.__getitem__))
 
 
-def _attributes(paths: Sequence[str], found: Sequence[Any]) -> FileLabels:
+def _attributes(paths: Sequence[str], found: Sequence[Any], names: tuple[str, ...]) -> FileLabels:
     width = len(found[0])
     if not 1 <= width <= MAX_ATTRIBUTES:
         raise DataError(
@@ -115,7 +122,10 @@ def _attributes(paths: Sequence[str], found: Sequence[Any]) -> FileLabels:
                 f"{LABEL_FILE}: the label of {printable(path)} is {shown(row)}, but that of the first image is "
                 f"{format_count(width, 'number')}."
             )
-    return FileLabels(attributes=np.array(found, np.float32).reshape(len(found), width))
+    if names and len({*names}) != width:
+        raise DataError(f"{LABEL_FILE}: {format_count(len({*names}), 'name')} for {format_count(width, 'attribute')}.")
+    names = names or tuple(map(str, range(width)))
+    return FileLabels(attribute_names=names, attributes=np.array(found, np.float32).reshape(len(found), width))
 
 
 def _is_number(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from ganzoo.errors import DataError, printable
 LABEL_COLUMNS = ("label", "labels", "fine_label", "cls")  # names of columns that give labels by default
 NO_LABELS, FOLDER = "none", "folder"  # names for `--labels`
 MAX_DOMAINS = 1000  # more different labels are probably not classes
+_WHOLE = re.compile(r"-?\d{1,19}", re.ASCII)  # of 64 bits
 
 
 def class_names(values: Sequence[Any]) -> list[Any]:
@@ -23,6 +25,14 @@ def class_names(values: Sequence[Any]) -> list[Any]:
     return [
         None if value is None else str(value).lower() if isinstance(value, bool) else str(value) for value in values
     ]
+
+
+def values_of_names(names: Sequence[str]) -> list[Any]:
+    """Return the values of which `class_names` and `domains_of` made these names of domains: whole numbers, true and
+    false, or text."""
+    if all(_WHOLE.fullmatch(name) and str(int(name)) == name for name in names):
+        return [*map(int, names)]
+    return [name == "true" for name in names] if {*names} <= {"true", "false"} else [*names]
 
 
 def domains_of(values: Sequence[Any], where: str) -> tuple[str, ...]:

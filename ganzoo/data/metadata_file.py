@@ -15,6 +15,7 @@ import json
 import posixpath
 import re
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -52,7 +53,7 @@ class MetadataFiles:
             rows.update(self._read_rows(path, read))
         is_csv = self.paths[0].endswith(".csv")
         named = self.columns if is_csv else dict.fromkeys(name for row in rows.values() for name in row)
-        names = [name for name in named if not _OTHER_IMAGES.fullmatch(name)]
+        names = [name for name in named if name and not names_images(name)]  # '': the index that pandas writes
         if not is_csv:
             names = [name for name in names if all(is_annotation(row.get(name)) for row in rows.values())]
 
@@ -65,12 +66,12 @@ class MetadataFiles:
 
     def without_others(self, read: Read) -> list[str]:
         """Return the images of the set, without those in columns for other images."""
-        if not any(_OTHER_IMAGES.fullmatch(name) for name in self.columns if name != FILE_NAME):
+        if not any(names_images(name) for name in self.columns if name != FILE_NAME):
             return list(self._images)
         others = set[str]()
         for path in self.paths:
             for row in self._read_rows(path, read).values():
-                for name in filter(_OTHER_IMAGES.fullmatch, row.keys() - {FILE_NAME}):
+                for name in filter(names_images, row.keys() - {FILE_NAME}):
                     given = row[name] if isinstance(row[name], list) else [row[name]]
                     others |= {_target(path, str(each)) for each in given}
         return [image for image in self._images if image not in others]
@@ -78,6 +79,7 @@ class MetadataFiles:
     def _read_rows(self, path: str, read: Read) -> dict[str, Row]:
         """Return the rows of a metadata file by the path of the image."""
         known, found, missing = {*self._images}, dict[str, Row](), list[str]()
+        composed = {unicodedata.normalize("NFC", image): image for image in known if not image.isascii()}
         for place, row in _rows(path, read):
             name = row.get(FILE_NAME)
             if not isinstance(name, str) or not name:
@@ -85,6 +87,8 @@ class MetadataFiles:
             target, named = _target(path, name), f"{place}: {FILE_NAME} {printable(name)!r}"
             if not target:
                 raise DataError(f"{path}, {named} is outside the folder of this file.")
+            if target not in known:  # macOS may have decomposed the letters of a file's name
+                target = composed.get(unicodedata.normalize("NFC", target), target)
             if target in found:
                 raise DataError(f"{path}, {named} has a row already. Remove one of the two.")
             if target not in known:
@@ -109,6 +113,11 @@ def find_metadata(others: Sequence[str], images: Sequence[str], read: Read) -> M
                 return f"{kind} has no column {FILE_NAME} ({listed([*columns])}), so it is ignored"
             return MetadataFiles(paths, [*columns], images)
     return None
+
+
+def names_images(column: str) -> bool:
+    """Return whether the values of a column name images."""
+    return bool(_OTHER_IMAGES.fullmatch(column))
 
 
 def _target(path: str, name: str) -> str:

@@ -65,7 +65,7 @@ def open_npz(path: Path, name: str, labels: str | None = None) -> ArrayImages:
         raise DataError(f"{path}: no array named like images ({_listed(members)}). {EXPECTED}")
     reopen = partial(open_npz, path, name, labels)
     held_out = None
-    if ("validation", "images") in arrays:
+    if arrays.get(("validation", "images"), np.zeros(0)).size:
         held_out = _part(path, name, by_role, arrays, "validation", reopen)
     return _part(path, name, by_role, arrays, "training", reopen, held_out)
 
@@ -86,10 +86,13 @@ def _part(
     labels = arrays.get((part, "labels"))
     if labels is not None:
         shown = by_role[part, "labels"]
+        known = _without_split(shown)
+        others = f"For attributes, use --labels {printable(known)}, (with a comma); to do without, --labels none."
         if labels.size != len(images):
-            raise DataError(f"{path}: {shown} has {labels.size:,} labels for {len(images):,} images.")
-        if labels.dtype.kind not in "iub":
-            raise DataError(f"{path}: {shown} is {_describe(labels)}, not whole numbers.")
+            remedy = f" {others}" if labels.ndim == 2 and len(labels) == len(images) else ""
+            raise DataError(f"{path}: {shown} has {labels.size:,} labels for {len(images):,} images.{remedy}")
+        if labels.dtype.kind not in "iubU":
+            raise DataError(f"{path}: {shown} is {_describe(labels)}, not whole numbers or text. {others}")
         labels = labels.reshape(-1)
     labels_note = "" if labels is None else f", labels from {printable(by_role[part, 'labels'])}"
     return ArrayImages(
@@ -158,7 +161,8 @@ def _roles(names: Mapping[str, Any]) -> dict[tuple[str, str], str]:
             matching = {
                 wanted.index(tokens): name
                 for name in names
-                if (tokens := {*re.findall(r"[a-z]+\d?", name.lower().replace("_", " "))}) in wanted
+                if (tokens := {*re.findall(r"[a-z]+\d?", re.sub("arr_", "arr", name.lower()).replace("_", " "))})
+                in wanted
             }
             if matching:
                 found[part, kind] = matching[min(matching)]

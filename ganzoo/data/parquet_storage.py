@@ -7,7 +7,6 @@ memory, so images in random order are read fast once the set has been read, if i
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,16 +16,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ganzoo.data.abstract_storage import Storage, check_size, match_validation, stored_fit
-from ganzoo.data.annotations import LazyAnnotations
-from ganzoo.data.labels import LABEL_COLUMNS, MAX_DOMAINS, NO_LABELS, domains_of, labels_of_values
+from ganzoo.data.abstract_storage import Storage, check_size, match_validation
+from ganzoo.data.annotations import LazyAnnotations, as_rows, listed, require_complete
+from ganzoo.data.labels import NO_LABELS, class_names, domains_of, labels_of_values, values_of_names
 from ganzoo.data.layout import validation_path
+from ganzoo.data.parquet_columns import Columns, class_names_of, features_of, find_columns, is_annotation
 from ganzoo.data.splits import split_files
-from ganzoo.errors import DataError, printable, reason
+from ganzoo.errors import DataError, format_count, printable, reason
 
-IMAGE_COLUMNS = ("image", "img", "images", "jpg", "png", "bytes")
+MISSING = (None, -1)  # in a column of classes, as in `datasets`
 MAX_CACHED_BYTES = 1 << 30  # of encoded images that stay in memory
-FEATURES_KEY, OWN_KEY = "huggingface", "ganzoo"  # in the metadata of a file: the entries of `datasets`, and our own
 
 
 class Place(NamedTuple):
@@ -45,22 +44,37 @@ class ParquetStorage(Storage):
         self.path = path
         self._files, self._held_out = split_files(find_parquet(path)) if path.is_dir() else ([path], [])
         self._open()
-        self._image, self._label, self._class_names, self.metadata = _columns(self._files[0])
-        try:
-            self.fit = stored_fit(self.metadata, bool(self.metadata))
-        except ValueError as error:
-            raise DataError(
-                f"{self._files[0]}: the entry of ganzoo is damaged: {printable(str(error))[:100]}."
-            ) from error
-        if labels not in (None, self._label):
-            self._label = self._class_names = None
+        self._columns = _find_columns(self._files[0])
+        self.metadata, self.fit = self._columns.metadata, self._columns.fit
+        named = self._columns.label or self._columns.attributes
+        if labels not in (None, named):
+            self._columns = self._columns._replace(label=None, attributes=None, attribute_names=())
+            named = None
         places, values = self._read_index(self._files)
         self._set_places(places)
-        if self._label:
-            self.domains = self._class_names or domains_of(values, str(path))
-            self.labels, self.labelled_by = self._labels_of(values), self._label
-        self.labels_note = f"labels from the column {self._label}" if self._label else "no column of labels"
-        self.notes = [f"Parquet, images from the column {self._image}, {self.labels_note}"]
+        self._has_secret_labels = bool(values) and _all_missing(values, self._columns)
+        if self._has_secret_labels:
+            self._columns, named = self._columns._replace(label=None), self._columns.attributes
+        if self._columns.label:
+            self.domains = self._columns.class_names or domains_of(class_names(values), str(path))
+            self.labels = self._labels_of(values)
+        self.attribute_names = self._columns.attribute_names
+        self.attributes = self._read_attributes()
+        self.labelled_by = named or ""
+        self.labels_note = self._describe_labels()
+        self.notes = [f"Parquet, images from the column {printable(self._columns.image)}, {self.labels_note}"]
+        if others := self._columns.other_images:
+            self.notes.append(f"columns of images that are not used: {listed(others)}")
+
+    def _describe_labels(self) -> str:
+        labels, attributes = self._columns.label, self._columns.attributes
+        found = [f"labels from the column {printable(labels)}"] if labels else []
+        if attributes:
+            found.append(
+                f"{format_count(len(self.attribute_names), 'attribute')} from the column {printable(attributes)}"
+            )
+        none = "the column of labels is empty" if self._has_secret_labels else "no column of labels"
+        return " and ".join(found) or none
 
     def _set_places(self, places: Sequence[Place]) -> None:
         several = self.path.is_dir()
@@ -82,14 +96,34 @@ class ParquetStorage(Storage):
         places, values = list[Place](), list[Any]()
         for file in files:
             with _opened(file) as table:
-                missing = [each for each in (self._image, self._label) if each and each not in table.schema_arrow.names]
-                if missing:
-                    raise DataError(f"{file}: no column {printable(missing[0])}, which {self._files[0].name} has.")
+                self._require_columns(file, table.schema_arrow.names)
                 for group in range(table.num_row_groups):
                     places += [Place(file, group, row) for row in range(table.metadata.row_group(group).num_rows)]
-                if self._label:
-                    values += _guarded(file, lambda: table.read(columns=[self._label])[0].to_pylist())
+                if self._columns.label:
+                    values += _read_column(file, table, self._columns.label)
         return places, values
+
+    def _require_columns(self, file: Path, names: Sequence[str]) -> None:
+        needed = self._columns.image, self._columns.label, self._columns.attributes
+        missing = [name for name in needed if name and name not in names]
+        if missing:
+            raise DataError(f"{file}: no column {printable(missing[0])}, which {self._files[0].name} has.")
+
+    def _read_attributes(self) -> np.ndarray | None:
+        """Return the attributes of all images, float32 (N, A), None if they have none."""
+        column = self._columns.attributes
+        if not column:
+            return None
+        parts = list[np.ndarray]()
+        for file in self._files:
+            with _opened(file) as table:
+                values = _read_column(file, table, column)
+            rows = as_rows(values) if values else np.zeros((0, len(self.attribute_names)), np.float32)
+            if rows is None or rows.shape[1] != len(self.attribute_names):
+                needed = format_count(len(self.attribute_names), "number")
+                raise DataError(f"{file}: the column {printable(column)} doesn't have {needed} for each image.")
+            parts.append(rows)
+        return np.concatenate(parts)
 
     def files(self) -> Iterable[Path]:
         return self._files
@@ -111,7 +145,7 @@ class ParquetStorage(Storage):
             self._groups.move_to_end(key)
             return self._groups[key]
         with _opened(file) as table:
-            column = table.read_row_group(group, columns=[self._image]).column(0)
+            column = table.read_row_group(group, columns=[self._columns.image]).column(self._columns.image)
         self._groups[key] = column
         self._cached += column.nbytes
         while self._cached > MAX_CACHED_BYTES and len(self._groups) > 1:
@@ -122,55 +156,66 @@ class ParquetStorage(Storage):
     def validation(self) -> Storage | None:
         beside = validation_path(self.path)
         if not self.path.is_dir() and beside.is_file():
-            held_out = ParquetStorage(beside, NO_LABELS if self.labels is None else self._label)
+            held_out = ParquetStorage(beside, self.labelled_by or NO_LABELS)
+            if not held_out.keys or (self.domains and held_out._has_secret_labels):
+                return None
             match_validation(self, held_out)
             return held_out
         if not self._held_out:
             return None
         other = self._shallow_copy()
         other._files, other._held_out, other.notes = self._held_out, [], ()
-        if self.labels is None:
-            other._label = other._class_names = None
+        if not self.labelled_by:
+            other._columns = self._columns._replace(label=None, attributes=None, attribute_names=())
         other._open()
         places, values = other._read_index(other._files)
         other._set_places(places)
-        if other._label:
+        if not places or (values and _all_missing(values, other._columns)):
+            return None
+        if other._columns.label:
             other.labels = other._labels_of(values)
+        other.attributes = other._read_attributes()
         return other
 
     def annotations(self) -> Mapping[str, Sequence[Any]]:
         with _opened(self._files[0]) as table:
             schema = table.schema_arrow
-        features = _features(schema.metadata or {})
-        return LazyAnnotations(
-            {
-                field.name: partial(
-                    self._read_annotation, field.name, _names(features.get(field.name, {}).get("names"))
-                )
-                for field in schema
-                if _is_annotation(field.type)
-            }
-        )
+        features = features_of(schema.metadata or {})
+        readers = {}
+        for field in schema:
+            if is_annotation(field.type):
+                names = class_names_of(features, field.name)
+                own = "label" in self.metadata  # ganzoo made classes of whole numbers, or of true and false
+                values = values_of_names(names) if names and own else names
+                readers[field.name] = partial(self._read_annotation, field.name, values)
+        return LazyAnnotations(readers)
 
-    def _read_annotation(self, name: str, class_names: Sequence[str] | None) -> list[Any]:
-        """Return the values of a column; of a ClassLabel, the names of the classes."""
+    def _read_annotation(self, name: str, class_values: Sequence[Any] | None) -> list[Any]:
+        """Return the values of a column; of a ClassLabel, those of the classes."""
         values = list[Any]()
         for file in self._files:
             with _opened(file) as table:
                 if name in table.schema_arrow.names:
-                    values += _guarded(file, lambda: table.read(columns=[name]).column(name).to_pylist())
+                    values += _read_column(file, table, name)
                 else:
                     values += [None] * table.metadata.num_rows
-        if class_names:
-            names = dict(enumerate(class_names))
-            return [names.get(value) for value in values]
+        if class_values:
+            known = dict(enumerate(class_values))
+            return [known.get(value) for value in values]
         return [None if isinstance(value, list) and None in value else value for value in values]
 
     def _labels_of(self, values: Sequence[Any]) -> np.ndarray:
-        names = dict(enumerate(self._class_names or ()))  # of classes; the values are their indices
-        outside = f" (not 0 to {len(names) - 1})" if names else ""
-        named = [value if value is None else names.get(value, f"{value}{outside}") for value in values]
-        return labels_of_values(named, self.domains, lambda index: f"{self.path}: {printable(self.keys[index])}")
+        names = dict(enumerate(self._columns.class_names or ()))  # of classes; the values are their indices
+        if names:
+            outside = f" (not 0 to {len(names) - 1})"
+            known = [None if value in MISSING else names.get(value, f"{value}{outside}") for value in values]
+        else:
+            known = class_names(values)
+        require_complete(known, self._columns.label or "", str(self.path), self._describe)
+        return labels_of_values(known, self.domains, self._describe)
+
+    def _describe(self, index: int) -> str:
+        return f"{self.path}: {printable(self.keys[index])}"
 
     def _select_size(self, size: int | None) -> None:
         raise AssertionError("a Parquet file has one size")
@@ -188,73 +233,26 @@ def find_parquet(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*.parquet") if path.is_file())
 
 
-def _columns(file: Path) -> tuple[str, str | None, tuple[str, ...] | None, dict[str, Any]]:
-    """Return the columns of images and of labels (None: there is none), the names of the classes if `datasets` has
-    written them, and ganzoo's own metadata."""
-    import pyarrow as pa
+def _all_missing(values: Sequence[Any], columns: Columns) -> bool:
+    """Return whether no image has a label, such as those of a test whose labels are secret."""
+    return all(value is None or (columns.class_names and value in MISSING) for value in values)
 
+
+def _find_columns(file: Path) -> Columns:
     with _opened(file) as table:
         schema = table.schema_arrow
-    metadata = schema.metadata or {}
-    features = _features(metadata)
-    images = [
-        field.name
-        for field in schema
-        if pa.types.is_binary(field.type)
-        or pa.types.is_large_binary(field.type)
-        or (pa.types.is_struct(field.type) and any(each.name == "bytes" for each in field.type))
-    ]
-    image = _first(images, IMAGE_COLUMNS) or (images[0] if len(images) == 1 else None)
-    if image is None:
-        listed = printable(", ".join(schema.names[:10]))
-        what = f"several columns of images ({', '.join(images)})" if images else f"no column of images ({listed})"
-        raise DataError(f"{file}: {what}. Images are bytes, or {{bytes, path}}, in a column `image`.")
-    scalars = [each.name for each in schema if pa.types.is_integer(each.type) or pa.types.is_string(each.type)]
-    classes = [name for name in scalars if features.get(name, {}).get("_type") == "ClassLabel"]
-    label = _first(scalars, LABEL_COLUMNS) or (classes[0] if len(classes) == 1 else None)
-    names = _names(features.get(label, {}).get("names")) if label else None
-    return image, label, names, _entry(metadata, OWN_KEY)
-
-
-def _is_annotation(kind: Any) -> bool:
-    """Return whether a column of this type of pyarrow has text, numbers, true and false, or lists of numbers."""
-    from pyarrow import types
-
-    lists = types.is_list, types.is_large_list, types.is_fixed_size_list
-    if any(is_list(kind) for is_list in lists):
-        return bool(types.is_integer(kind.value_type) or types.is_floating(kind.value_type))
-    kind = kind.value_type if types.is_dictionary(kind) else kind
-    scalars = types.is_integer, types.is_floating, types.is_boolean, types.is_string, types.is_large_string
-    return any(is_scalar(kind) for is_scalar in scalars)
-
-
-def _names(names: Any) -> tuple[str, ...] | None:
-    """Return the names of classes, None if they can't be names of domains."""
-    if not (isinstance(names, list) and len({*map(str, names)}) == len(names) and 0 < len(names) <= MAX_DOMAINS):
-        return None
-    return tuple(printable(str(name)) for name in names)
-
-
-def _features(metadata: dict[bytes, bytes]) -> dict[str, dict[str, Any]]:
-    """Return the description of the columns by `datasets`; empty if there is none."""
     try:
-        found = _entry(metadata, FEATURES_KEY)["info"]["features"]
-        return {str(name): each for name, each in found.items() if isinstance(each, dict)}
-    except (LookupError, TypeError, AttributeError):
-        return {}
+        return find_columns(schema)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
+    except (ValueError, TypeError, LookupError) as error:
+        raise DataError(f"{file}: the entry of ganzoo is damaged: {printable(str(error))[:100]}.") from error
 
 
-def _entry(metadata: dict[bytes, bytes], key: str) -> dict[str, Any]:
-    """Return an entry of a file's metadata, a JSON object; empty if there is none."""
-    try:
-        found = json.loads(metadata.get(key.encode(), b"{}"))
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _first(names: Sequence[str], known: Sequence[str]) -> str | None:
-    return next((name for name in known if name in names), None)
+def _read_column(file: Path, table: Any, name: str) -> list[Any]:
+    """Return the values of a column. (Others may be read too: that of the name `pose.x` for `pose`.)"""
+    values: list[Any] = _guarded(file, lambda: table.read(columns=[name]).column(name).to_pylist())
+    return values
 
 
 def _opened(file: Path) -> Any:

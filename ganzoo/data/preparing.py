@@ -21,7 +21,7 @@ from PIL import Image
 
 from ganzoo.data.array_images import ArrayImages
 from ganzoo.data.file_builder import FileBuilder, build_file
-from ganzoo.data.file_formats import check_file_format, explain_labels, file_format
+from ganzoo.data.file_formats import check_file_format, explain_labels, file_annotations, file_format
 from ganzoo.data.fitted import with_fit
 from ganzoo.data.fitting import fit_image
 from ganzoo.data.images import to_image
@@ -121,8 +121,8 @@ def prepare(
     Each size is scaled (Lanczos) from the original, unless the source stores the image at that size. Images are made
     square by `fit` (see `DataInfo`; None: as the data set says), and saved as JPEG of quality 100, or as PNG if
     `lossless`, with transparency or in a zip archive. `flip` says whether training may mirror the images (None: as the
-    data set says). Annotations are stored only in an LMDB; attributes in an LMDB, or in a zip archive if there are no
-    labels. Unreadable images are skipped and listed in the result.
+    data set says). Annotations and attributes are stored too; attributes in a zip archive only if there are no labels.
+    Unreadable images are skipped and listed in the result.
 
     If the data set has validation images, they are written first, to NAME-val.lmdb beside NAME.lmdb, so that both are
     complete once NAME.lmdb exists.
@@ -186,9 +186,11 @@ def _prepare_files(
 ) -> Summary:
     """Write a zip archive or a Parquet file, and one for the validation images; they appear when both are complete."""
 
+    annotations = file_annotations(kind, dataset, validation, say)
+
     def write(images: Dataset, to: Path, temporary: Path) -> Summary:
-        description = describe(images)
-        with build_file(kind, to, temporary, images, description.fixed_metadata) as builder:
+        description, columns = describe(images), annotations[0 if images is dataset else -1]
+        with build_file(kind, to, temporary, images, description.fixed_metadata, columns) as builder:
             speed = _fill(builder, images, to, description, workers, say)
         size = temporary.stat().st_size
         return Summary(to, len(builder.labels), description.sizes, size, speed, builder.bad)
@@ -223,7 +225,7 @@ def _fill(
             if isinstance(builder, LmdbBuilder):
                 _check_labels(dataset, builder)
             say(f"resuming at image {done:,} of {len(dataset):,}")
-        left = _chunks(range(done, len(dataset)), chunk)
+        left = [range(start, min(start + chunk, len(dataset))) for start in range(done, len(dataset), chunk)]
         if len(left) < 2:
             workers = 1
         with parallel_map(preparer, workers) as prepare_images:
@@ -350,7 +352,7 @@ class ImagePreparer:
 
 
 def format_sizes(sizes: Sequence[int]) -> str:
-    return ", ".join(map(str, sizes)) + " px"
+    return f"{', '.join(map(str, sizes))} px"
 
 
 @contextmanager
@@ -370,10 +372,6 @@ def _fingerprint(dataset: Dataset) -> str:
         described = dataset.describe(index).removeprefix(prefix)
         digest.update(described.encode("utf-8", "backslashreplace") + b"\n")
     return digest.hexdigest()
-
-
-def _chunks(indices: range, length: int) -> list[range]:
-    return [indices[start : start + length] for start in range(0, len(indices), length)]
 
 
 def _check_space(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import tarfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,7 +68,7 @@ class TarStorage(Storage):
         if missing:
             raise DataError(
                 f"{path}: {format_count(len(missing), 'image')} without a label, such as {printable(missing[0])}; "
-                "others have one in a .cls or .json file."
+                "others have one in a .cls or .json file. Add what is missing, or use --labels none."
             )
         if values:
             self.domains = domains_of(values, str(path))
@@ -76,6 +77,9 @@ class TarStorage(Storage):
             self.labelled_by = next(name for name in LABEL_KEYS if name in first)
         self.labels_note = "labels from .cls or .json files" if values else "no labels"
         self.notes = [f"{format_count(len(training), 'shard')} of webdataset, {self.labels_note}"]
+        several = Counter(Counter((each.shard, _split(each.name)[0]) for each in self._members.values()).values())
+        if samples := sum(count for images, count in several.items() if images > 1):
+            self.notes.append(f"{format_count(samples, 'sample')} with several images, all of which are used")
 
     def _use(self, shards: Sequence[Path], members: Iterable[Member]) -> None:
         self._shards = shards
@@ -112,6 +116,8 @@ class TarStorage(Storage):
         other = self._shallow_copy()
         other._held_out, other.notes, other.ignored_files = [], (), None
         other._use(self._held_out, _read_all(self._held_out, [], bool(self.domains)))
+        if not other.keys or (self.domains and all(member.label is None for member in other._members.values())):
+            return None  # such as the images of a test whose labels are secret
         if self.domains:
             other.labels = other._labels_among(self.domains)
         return other
@@ -174,14 +180,18 @@ def _label(shard: Path, archive: tarfile.TarFile, info: tarfile.TarInfo, extensi
     content = file.read()
     where = f"{shard}/{printable(info.name)}"
     found: Any = content.decode(errors="replace").strip()
+    name = extension
     if extension == "json":
         entries = _entries(where, content)
-        values = [entries[key] for key in LABEL_KEYS if key in entries]
-        if not values:
+        if not (names := [key for key in LABEL_KEYS if key in entries]):
             return None
-        found = str(values[0]) if type(values[0]) is int else values[0]
+        name = names[0]
+        found = str(entries[name]) if type(entries[name]) is int else entries[name]
     if not (isinstance(found, str) and WHOLE_NUMBER.fullmatch(found)):
-        raise DataError(f"{where}: the label is {printable(repr(found))[:60]}, not a whole number.")
+        raise DataError(
+            f"{where}: the label is {printable(repr(found))[:60]}, not a whole number. To use it as it is, choose "
+            f"--labels {name}; to do without labels, --labels none."
+        )
     return int(found)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ganzoo.data.abstract_storage import MAX_FILE_BYTES, Storage, check_size, match_validation
-from ganzoo.data.folder_storage import FILE_LABELS, FileStorage
+from ganzoo.data.folder_storage import FileStorage
 from ganzoo.data.labels import NO_LABELS
 from ganzoo.data.layout import Listing, validation_path
 from ganzoo.errors import DataError, format_count, reason
@@ -90,7 +90,7 @@ class ZipStorage(FileStorage):
         path = validation_path(self.path)
         if self._file_labels is None or not path.is_file():
             return super().validation()
-        other = ZipStorage(path, labels=FILE_LABELS if self.labelled_by == FILE_LABELS else NO_LABELS)
+        other = ZipStorage(path, labels=self.labelled_by if self.labelled_by == self._file_labels.name else NO_LABELS)
         if other._file_labels is None:
             return None
         match_validation(self, other)

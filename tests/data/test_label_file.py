@@ -112,3 +112,14 @@ def test_damage_is_one_clear_line(write: Any, content: bytes, problem: str) -> N
     with pytest.raises(DataError, match=problem) as caught:
         open_path(write({**FILES, "dataset.json": content}))
     assert "\n" not in str(caught.value)
+
+
+def test_without_the_label_file_a_set_with_a_damaged_one_can_be_used(write: Any) -> None:
+    path = write({**FILES, "dataset.json": labelled([None] * 5)["dataset.json"]})
+    with pytest.raises(
+        DataError, match=r"None, not a whole number\. To do without this file, use --labels folder or none"
+    ):
+        open_path(path)
+    data = open_path(path, labels="none")
+    assert (data.info.count, data.info.domains) == (5, ())
+    assert any("is None, not a whole number. So it is ignored" in note for note in data.notes)

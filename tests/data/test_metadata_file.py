@@ -259,3 +259,15 @@ def test_a_file_that_is_not_needed_is_read_only_for_its_columns(tmp_path: Path, 
     root = write_folder(tmp_path / "set", {**IMAGES, "metadata.csv": as_csv(ROWS)})
     monkeypatch.setattr(metadata_file, "_csv_rows", None)
     assert open_path(root).load(3)[1] == 0
+
+
+def test_a_name_whose_letters_macos_has_decomposed_is_found(write: Write) -> None:
+    decomposed, composed = "e\u0301.png", "\u00e9.png"
+    data = open_path(write({decomposed: IMAGES["0.png"], "metadata.csv": f"file_name,hair\n{composed},red\n".encode()}))
+    assert data.annotations()["hair"] == ["red"]
+
+
+def test_the_index_that_pandas_writes_is_no_annotation(write: Write) -> None:
+    rows = b",file_name,hair\n0,0.png,red\n"
+    data = open_path(write({"0.png": IMAGES["0.png"], "metadata.csv": rows}))
+    assert {**data.annotations()} == {"hair": ["red"]}

@@ -43,6 +43,7 @@ def test_an_array_is_read_in_any_layout(tmp_path: Path, array: np.ndarray, expec
         ("x_train", "y_train", "x_test", "y_test"),  # Keras
         ("train_images", "train_labels", "val_images", "val_labels"),  # MedMNIST
         ("images", "labels", "images_val", "labels_val"),
+        ("arr_0", "arr_1", "x_val", "y_val"),  # np.savez(file, images, labels)
     ],
 )
 def test_an_npz_has_labels_and_validation_images(tmp_path: Path, names: tuple[str, ...]) -> None:
@@ -167,7 +168,7 @@ def test_arrays_with_a_row_for_each_image_are_annotations(tmp_path: Path) -> Non
 
 def test_labels_that_can_be_no_domains_do_not_matter_if_others_are_chosen(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", images=GREY, labels=np.eye(6), age=LABELS)
-    with pytest.raises(DataError, match="labels has 36 labels for 6 images"):
+    with pytest.raises(DataError, match=r"labels has 36 labels for 6 images\. For attributes, use --labels labels, \("):
         open_path(tmp_path / "set.npz")
     assert open_path(tmp_path / "set.npz", labels="age").info.domains == ("0", "1", "2")
     assert open_path(tmp_path / "set.npz", labels="labels,age").attributes().shape == (6, 7)
@@ -178,3 +179,21 @@ def test_validation_labels_without_training_labels_are_not_used(tmp_path: Path) 
     validation = open_path(tmp_path / "set.npz").validation()
     assert validation is not None
     assert validation.labels().tolist() == [validation.load(index)[1] for index in range(3)] == [0, 0, 0]
+
+
+def test_text_gives_domains(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", images=GREY, labels=np.array(["red", "ø", "red", "b", "b", "ø"]))
+    data = open_path(tmp_path / "set.npz")
+    assert data.info.domains == ("b", "red", "ø")
+    assert data.labels().tolist() == [1, 2, 1, 0, 0, 2]
+
+
+def test_an_empty_array_for_validation_is_none(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", x_train=GREY, y_train=LABELS, x_test=GREY[:0], y_test=LABELS[:0])
+    assert open_path(tmp_path / "set.npz").validation() is None
+
+
+def test_a_validation_label_without_training_images_is_an_error(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", x_train=GREY, y_train=LABELS, x_test=GREY[:1], y_test=np.array([7]))
+    with pytest.raises(DataError, match=r"set\.npz: validation image 0 has the label 7, which is none of 0, 1, 2"):
+        open_path(tmp_path / "set.npz")

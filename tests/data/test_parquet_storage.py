@@ -114,11 +114,11 @@ def columns(**changed: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
-        (columns(label=[1, 0, -1, 2, 0, 1]), r"row 2 has the label -1 \(not 0 to 2\), which is none of cat, dog, wild"),
+        (columns(label=[1, 0, -1, 2, 0, 1]), r"1 of 6 images has no 'label'; the first is .*row 2"),
         (columns(label=[1, 0, 3, 2, 0, 1]), r"row 2 has the label 3 \(not 0 to 2\), which is none of cat, dog, wild"),
-        (columns(label=[1, 0, None, 2, 0, 1]), r"row 2 has no label"),
+        (columns(label=[1, 0, None, 2, 0, 1]), r"1 of 6 images has no 'label'; the first is .*row 2\. Add what"),
         ({"label": LABELS}, r"no column of images \(label\)\. Images are bytes"),
-        ({"a": [b"1"] * 6, "b": [b"2"] * 6}, r"several columns of images \(a, b\)"),
+        ({"a": [b"1"] * 6, "b": [b"2"] * 6}, r"several columns of images \(a, b\)\. Rename the one"),
         (columns(image=[{"bytes": None, "path": "1.png"}] * 6), r"none of its 6 images can .*the row has no image"),
         (columns(image=[b"1"] * 6), r"none of its 6 images can .*not a readable image"),
     ],
@@ -197,3 +197,57 @@ def test_columns_of_text_and_numbers_are_annotations_and_are_read_when_they_are_
     assert validation.labels().tolist() == [0, 1, 2]
     assert open_path(tmp_path, labels="label").info == data.info
     assert pickle.loads(pickle.dumps(by_note)).load(1)[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "domains"),
+    [
+        (pa.large_string(), ["b", "a", "b", "c", "a", "b"], ("a", "b", "c")),
+        (pa.dictionary(pa.int32(), pa.string()), ["b", "a", "b", "c", "a", "b"], ("a", "b", "c")),
+        (pa.bool_(), [True, False, True, True, False, True], ("false", "true")),
+    ],
+)
+def test_labels_as_pandas_and_polars_store_them_give_domains(
+    tmp_path: Path, kind: Any, values: Any, domains: Any
+) -> None:
+    data = open_path(write(tmp_path / "set.parquet", columns(label=pa.array(values, kind))))
+    assert data.info.domains == domains
+    assert data.labels().tolist() == [domains.index(str(value).lower()) for value in values]
+
+
+def test_columns_whose_names_begin_alike_are_not_mixed_up(tmp_path: Path) -> None:
+    others = {"image.width": [8] * 6, "label.old": [5] * 6}
+    data = open_path(write(tmp_path / "set.parquet", {**others, **rows(0, 6)}, FEATURES))
+    assert data.labels().tolist() == LABELS
+    assert (data.load(5)[0] == IMAGES[5]).all()
+
+
+@pytest.mark.parametrize("secret", [-1, None])
+@pytest.mark.parametrize("layout", ["folder", "file"])
+def test_validation_images_whose_labels_are_secret_or_that_are_none_are_not_used(
+    tmp_path: Path, secret: int | None, layout: str
+) -> None:
+    training, held_out = ("train", "test") if layout == "folder" else ("set", "set-val")
+    path = tmp_path if layout == "folder" else tmp_path / "set.parquet"
+    write(tmp_path / f"{training}.parquet", rows(0, 4), FEATURES)
+    labels = pa.array([secret] * 2, pa.int64())
+    write(tmp_path / f"{held_out}.parquet", {**rows(4, 6), "label": labels}, FEATURES)
+    assert open_path(path).validation() is None
+    validation = open_path(path, labels="none").validation()
+    assert validation is not None
+    assert validation.info.count == 2
+    table = parquet.read_table(tmp_path / f"{training}.parquet")
+    parquet.write_table(table.slice(0, 0), tmp_path / f"{held_out}.parquet")
+    assert open_path(path).validation() is None
+
+
+def test_a_set_whose_labels_are_all_secret_has_none(tmp_path: Path) -> None:
+    data = open_path(write(tmp_path / "set.parquet", columns(label=[-1] * 6), FEATURES))
+    assert (data.info.domains, data.labelled_by) == ((), "")
+    assert data.notes == ["Parquet, images from the column image, the column of labels is empty"]
+
+
+def test_other_columns_of_images_are_named(tmp_path: Path) -> None:
+    data = open_path(write(tmp_path / "set.parquet", columns(mask=rows(0, 6)["image"])))
+    assert data.notes[1:] == ["columns of images that are not used: mask"]
+    assert sorted(data.annotations()) == ["label"]

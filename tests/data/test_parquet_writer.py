@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import sys
 from pathlib import Path
 
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo import DataError, DataInfo, open_path, prepare
+from ganzoo import DataError, DataInfo, open_path, prepare, with_labels
 from ganzoo.data import parquet_writer
 from ganzoo.data.images import crop_and_resize
 from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
+from tests.data.test_labelling import Annotated
 from tests.data.test_zip_writer import pets
+from tests.support.shades import Shades
 
 pa = pytest.importorskip("pyarrow", reason="needs pyarrow, which the extra `parquet` installs")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -93,7 +96,99 @@ def test_validation_images_of_other_classes_are_an_error(tmp_path: Path) -> None
         open_path(tmp_path / "out.parquet").validation()
 
 
+def test_another_program_reads_typed_annotations_and_attributes(tmp_path: Path) -> None:
+    prepare(with_labels(Annotated(), "hair"), tmp_path / "out.parquet", [4])
+    table = parquet.read_table(tmp_path / "out.parquet")
+    types = {field.name: str(field.type) for field in table.schema if field.name != "image"}
+    described = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
+    text, number = {"dtype": "string", "_type": "Value"}, {"dtype": "float64", "_type": "Value"}
+    assert types == {
+        **{"label": "int64", "hair": "string", "age": "int64", "happy": "bool", "height": "double"},
+        **{"pose": "list<element: double>", "beard": "string", "crowd": "double"},
+    }
+    assert (described["hair"], described["crowd"]) == (text, number)
+    assert described["pose"] == {"feature": number, "_type": "Sequence"}
+    assert table["beard"].to_pylist() == ["full", None, "none", None]
+    assert table["crowd"].to_pylist() == [0.5, 0.25, None, 1.0]
+    prepare(with_labels(Annotated(), "age,"), tmp_path / "attributes.parquet", [4])
+    table = parquet.read_table(tmp_path / "attributes.parquet")
+    assert table["label"].to_pylist() == [[31], [4], [31], [100]]
+    assert (
+        json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]["label"]["feature"]["dtype"] == "float32"
+    )
+
+
+def test_domains_and_attributes_are_stored_together(tmp_path: Path) -> None:
+    source, lines = Shades(domains=("a", "b")), list[str]()
+    prepare(source, tmp_path / "out.parquet", [8], say=lines.append)
+    data = open_path(tmp_path / "out.parquet")
+    assert (data.info.domains, data.info.attributes) == (("a", "b"), ("bright", "age"))
+    assert data.attributes().tobytes() == source.attributes().tobytes()
+    assert data.labels().tolist() == source.labels().tolist()
+    assert data.notes == [
+        "Parquet, images from the column image, labels from the column label and 2 attributes from the column "
+        "attributes"
+    ]
+    assert not any("stored" in line for line in lines)
+    assert open_path(tmp_path / "out.parquet", labels="none").info.attributes == ()
+
+
+def test_validation_images_have_the_same_attributes(tmp_path: Path) -> None:
+    source = Annotated({"age": [1, 2], "hair": ["red", "black"]}, Annotated({"age": [3]}))
+    prepare(with_labels(source, "age,"), tmp_path / "out.parquet", [4])
+    for path in (tmp_path / "out.parquet", tmp_path / "both"):
+        if path.suffix == "":
+            path.mkdir()
+            (tmp_path / "out.parquet").rename(path / "train.parquet")
+            (tmp_path / "out-val.parquet").rename(path / "validation.parquet")
+        data = pickle.loads(pickle.dumps(open_path(path)))
+        validation = data.validation()
+        assert (data.info.attributes, validation.info.attributes) == (("age",), ("age",))
+        assert (data.attributes().tolist(), validation.attributes().tolist()) == ([[1], [2]], [[3]])
+        assert {**validation.annotations()} == {"label": [[3]], "age": [3], "hair": [None]}
+
+
+def test_a_set_without_labels_has_none_whatever_its_annotations_are_called(tmp_path: Path) -> None:
+    prepare(Annotated({"label": ["a", "b"], "image": ["x", "y"]}), tmp_path / "out.parquet", [4])
+    data = open_path(tmp_path / "out.parquet")
+    assert (data.info.domains, data.labelled_by) == ((), "")
+    assert with_labels(data, "label").info.domains == ("a", "b")
+    assert data.annotations()["image"] == ["x", "y"]
+
+
 # Errors
+
+
+@pytest.mark.parametrize(
+    ("own", "problem"),
+    [
+        ({"label": "none"}, "the column of labels 'none' is missing"),
+        ({"label": []}, r"the column of labels \[\] is missing"),
+        ({"attributes": []}, "list indices"),
+        ({"attributes": {"column": "x", "names": ["age"]}}, "the column of attributes 'x' is missing"),
+        ({"attributes": {"column": "label", "names": "age"}}, "expected the names of the attributes"),
+        ({"attributes": {"column": "label", "names": ["age", "age"]}}, "expected the names of the attributes"),
+        ({"fit": "no"}, "'fit' is 'no'"),
+    ],
+)
+def test_damaged_metadata_are_one_clear_line(tmp_path: Path, own: object, problem: str) -> None:
+    prepare(with_labels(Annotated(), "age,"), tmp_path / "out.parquet", [4])
+    table = parquet.read_table(tmp_path / "out.parquet")
+    parquet.write_table(table.replace_schema_metadata({"ganzoo": json.dumps(own)}), tmp_path / "bad.parquet")
+    with pytest.raises(DataError, match=rf"bad\.parquet: the entry of ganzoo is damaged: .*{problem}"):
+        open_path(tmp_path / "bad.parquet")
+
+
+@pytest.mark.parametrize(
+    "rows", [[[1.0], None], [[1.0], [1.0, 2.0]], [[1.0, 2.0], [1.0, 2.0]], [[1.0], [float("nan")]]]
+)
+def test_damaged_attributes_are_one_clear_line(tmp_path: Path, rows: object) -> None:
+    prepare(with_labels(Annotated({"age": [1, 2]}), "age,"), tmp_path / "out.parquet", [4])
+    table = parquet.read_table(tmp_path / "out.parquet")
+    damaged = table.set_column(1, "label", pa.array(rows)).replace_schema_metadata(table.schema.metadata)
+    parquet.write_table(damaged, tmp_path / "bad.parquet")
+    with pytest.raises(DataError, match=r"bad\.parquet: the column label doesn't have 1 number for each image\."):
+        open_path(tmp_path / "bad.parquet")
 
 
 def test_without_pyarrow_the_message_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

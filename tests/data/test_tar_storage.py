@@ -111,8 +111,14 @@ WHOLE = packed(samples(0, 6))
         (packed(samples(0, 6), mode="w:gz"), r"set\.tar: not an uncompressed \.tar file .* Unpack it"),
         (WHOLE[:4000], r"set\.tar: a damaged \.tar file: after \d images?, unexpected end of data"),
         (packed({"a.txt": b""}), r"contains no images"),
-        (packed({**samples(0, 6), "000003.cls": b"cat"}), r"000003\.cls: the label is 'cat', not a whole number"),
-        (packed({**samples(0, 6), "x.json": b'{"label": 1.5}'}), r"x\.json: the label is 1\.5, not a whole number"),
+        (
+            packed({**samples(0, 6), "000003.cls": b"cat"}),
+            r"000003\.cls: the label is 'cat', not a whole number\. .* --labels cls;",
+        ),
+        (
+            packed({**samples(0, 6), "x.json": b'{"label": 1.5}'}),
+            r"x\.json: the label is 1\.5, not a whole number\. .* --labels label;",
+        ),
         (packed({**samples(0, 6), "x.json": b'{"label": '}), r"x\.json: not JSON"),
         (packed({**samples(0, 6), "x.png": encoded(IMAGES[0])}), r"1 image without a label, such as x\.png"),
     ],
@@ -187,3 +193,23 @@ def test_the_labels_are_named_after_their_file_or_entry(tmp_path: Path, kind: st
     assert data.labelled_by == name
     assert data.annotations()[name] == LABELS
     assert open_path(tmp_path / "set.tar", labels=name).info == data.info
+
+
+def test_validation_images_whose_labels_are_secret_or_that_are_none_are_not_used(tmp_path: Path) -> None:
+    (tmp_path / "train.tar").write_bytes(packed(samples(0, 4)))
+    secret = {name: data for name, data in samples(4, 6).items() if name.endswith(".png")}
+    for files in (secret, {}):
+        (tmp_path / "test.tar").write_bytes(packed(files))
+        assert open_path(tmp_path).validation() is None
+    (tmp_path / "test.tar").write_bytes(packed(secret))
+    validation = open_path(tmp_path, labels="none").validation()
+    assert validation is not None
+    assert validation.info.count == 2
+
+
+def test_samples_with_several_images_are_counted(tmp_path: Path) -> None:
+    files = {"a.input.png": encoded(IMAGES[0]), "a.target.png": encoded(IMAGES[1]), "b.input.png": encoded(IMAGES[2])}
+    (tmp_path / "set.tar").write_bytes(packed(files))
+    data = open_path(tmp_path / "set.tar")
+    assert data.info.count == 3
+    assert data.notes[1:] == ["1 sample with several images, all of which are used"]

@@ -13,20 +13,25 @@ import pytest
 from PIL import Image
 
 from ganzoo import DataError, DataInfo, open_path, prepare, with_labels
+from ganzoo.data import zip_writer
 from ganzoo.data.images import crop_and_resize
+from ganzoo.data.labelling import describe_labels
 from ganzoo.data.zip_writer import image_name
 from tests.data.pictures import NumberedDataset, encoded, noise, pets, write_folder, write_zip
+from tests.data.test_labelling import KNOWN, Annotated
+from tests.support.shades import Shades
 
 
 def read_archive(path: Path) -> tuple[list[np.ndarray], Any]:
     """Return the images of an archive in the order of their names, and its labels, with nothing but zipfile, Pillow and
-    json. All images must be stored PNGs of one square size, a power of two."""
+    json. All images must be stored PNGs of one square size, a power of two. As NVIDIA's programs do, it reads files
+    with an extension of images, and dataset.json."""
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         members = {member.filename: member for member in archive.infolist()}
         assert all(member.compress_type == zipfile.ZIP_STORED for member in members.values())
-        names = sorted(name for name in members if name.endswith(".png"))
-        assert names == [name for name in members if name != "dataset.json"]
+        names = sorted(name for name in members if Path(name).suffix in Image.registered_extensions())
+        assert names == [name for name in members if name not in ("dataset.json", "metadata.jsonl")]
         images = [Image.open(io.BytesIO(archive.read(name))) for name in names]
         labels = json.loads(archive.read("dataset.json"))["labels"]
     (size,) = {image.size for image in images}
@@ -172,6 +177,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyte
         ({"domains": ["cat"]}, r"dataset\.json: the label of b\.png is 1, not 0 to 0"),
         ({"domains": ["cat", "cat"]}, r"dataset\.json: a domain is named twice"),
         ({"domains": 3}, r"dataset\.json: not"),
+        ({"attributes": 3}, r"dataset\.json: not"),
         ([], r"dataset\.json: not"),
     ],
 )
@@ -180,6 +186,12 @@ def test_damaged_names_of_domains_are_errors(tmp_path: Path, own: Any, message: 
     content = json.dumps({"labels": [["a.png", 0], ["b.png", 1]], "ganzoo": own}).encode()
     with pytest.raises(DataError, match=message):
         open_path(write_zip(tmp_path / "set.zip", {**files, "dataset.json": content}))
+
+
+def test_damaged_names_of_attributes_are_errors(tmp_path: Path) -> None:
+    content = json.dumps({"labels": [["a.png", [1, 2]]], "ganzoo": {"attributes": ["age", "age"]}}).encode()
+    with pytest.raises(DataError, match=r"dataset\.json: 1 name for 2 attributes\."):
+        open_path(write_zip(tmp_path / "set.zip", {"a.png": encoded(noise(8, 8)), "dataset.json": content}))
 
 
 def test_validation_images_with_other_labels_are_an_error(tmp_path: Path) -> None:
@@ -204,8 +216,60 @@ def test_an_archive_without_a_label_file_is_not_for_validation(tmp_path: Path) -
     assert open_path(tmp_path / "out.zip").validation() is None
 
 
-def test_what_else_is_known_of_the_images_is_said_to_be_lost(tmp_path: Path) -> None:
-    source, lines = pets(tmp_path / "set"), list[str]()
-    source.annotations = lambda: {"age": [1] * 6, "folder": ["cat"] * 3 + ["dog"] * 3}  # type: ignore[method-assign]
-    prepare(source, tmp_path / "out.zip", [8], say=lines.append)
-    assert "labels to choose from (age) are not stored: use an LMDB for them" in lines
+def test_what_else_is_known_of_the_images_is_in_a_metadata_file(tmp_path: Path) -> None:
+    source = with_labels(Annotated(), "hair")
+    prepare(source, tmp_path / "out.zip", [4])
+    assert read_archive(tmp_path / "out.zip")[1] == [1, 0, 0, 2]
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        rows = [json.loads(line) for line in archive.read("metadata.jsonl").splitlines()]
+    assert rows[1] == {
+        "file_name": "00000/img00000001.png",
+        **{"hair": "black", "age": 4, "happy": False, "height": 1.5, "pose": [1.0, 2.0], "beard": None, "crowd": 0.25},
+    }
+    data = open_path(tmp_path / "out.zip")
+    assert (data.info.domains, data.labelled_by) == (("black", "blond", "red"), "label")
+    assert data.annotations()["age"] == [31, 4, 31, 100]
+    assert with_labels(data, "pose").attributes().tolist() == KNOWN["pose"]
+    assert describe_labels(data) == "labels: label; --labels also accepts hair, age, happy, height, pose, beard, crowd"
+
+
+def test_an_annotation_that_would_name_other_images_is_said_to_be_lost(tmp_path: Path) -> None:
+    lines = list[str]()
+    source = Annotated({"mask_file_name": ["00000/img00000001.png"] * 2, "hair": ["red", "black"]})
+    prepare(source, tmp_path / "out.zip", [4], say=lines.append)
+    assert "the annotation 'mask_file_name' is not stored: in metadata.jsonl, it would name other images" in lines
+    data = open_path(tmp_path / "out.zip")
+    assert data.info.count == 2
+    assert {**data.annotations()} == {"hair": ["red", "black"]}
+
+
+def test_too_many_annotations_are_said_to_be_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zip_writer, "MAX_FILE_BYTES", 300)
+    lines = list[str]()
+    source = Annotated({"text": ["x" * 200, ""], "age": [1, 2]})
+    prepare(source, tmp_path / "out.zip", [4], say=lines.append)
+    assert "the annotation 'text' is not stored: metadata.jsonl would be too large" in lines
+    assert {**open_path(tmp_path / "out.zip").annotations()} == {"age": [1, 2]}
+
+
+def test_attributes_keep_their_names_and_are_lost_only_beside_domains(tmp_path: Path) -> None:
+    lines = list[str]()
+    prepare(Shades(count=3), tmp_path / "alone.zip", [8], say=lines.append)
+    data = open_path(tmp_path / "alone.zip")
+    assert data.info.attributes == ("bright", "age")
+    assert data.attributes().tobytes() == Shades(count=3).attributes().tobytes()
+    assert lines[:-1] == []
+    prepare(Shades(count=3, domains=("a", "b")), tmp_path / "both.zip", [8], say=lines.append)
+    assert (
+        "the domains are stored, but not the attributes (bright, age): dataset.json has one or the other; use an LMDB "
+        "or .parquet for both"
+    ) in lines
+    assert open_path(tmp_path / "both.zip").info.attributes == ()
+
+
+def test_folders_that_only_limit_the_files_in_each_are_not_labels(tmp_path: Path) -> None:
+    source = Annotated({"folder": ["cat", "dog"] * 501})
+    prepare(source, tmp_path / "out.zip", [4], workers=1)
+    data = open_path(tmp_path / "out.zip")
+    assert len({Path(key).parent for key in data.storage.keys}) == 2  # type: ignore[attr-defined]
+    assert data.annotations()["folder"] == ["cat", "dog"] * 501

@@ -54,6 +54,7 @@ def read_all(path: Path) -> None:
         for part in (data, data.at_size(16), data.unlabelled(), *_labelled(data)):
             labels = part.labels()
             assert len(labels) == len(part)
+            assert part.attributes().shape == (len(part), len(part.info.attributes))
             for index in range(min(MAX_IMAGES, len(part))):
                 with ganzoo_errors_allowed():
                     pixels, label = part.load(index)

@@ -10,8 +10,11 @@ import zipfile
 from functools import lru_cache
 from pathlib import Path
 
+from ganzoo.data.preparing import prepare
+from ganzoo.errors import DataError
 from tests.fuzz.edits import Choices
 from tests.fuzz.reading import choose_file, picture, read_all
+from tests.support.shades import Shades
 
 LABELS = {"1": b"7", "2": b"12", "3": b"7"}
 
@@ -40,6 +43,21 @@ def parquet() -> bytes:
     return buffer.getvalue()
 
 
+def own_parquet() -> bytes:
+    """Return a Parquet file as `ganzoo data prepare` writes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "set.parquet"
+        prepare(Shades(count=3, domains=("a", "b")), path, [4], workers=1)
+        return path.read_bytes()
+
+
+def own_labels() -> bytes:
+    """Return a dataset.json as `ganzoo data prepare` writes it."""
+    labels = [["00000/1.png", [0.5, 1]], ["00000/2.png", [1, 2]]]
+    own = {"flip": False, "fit": "pad", "label": "pose", "attributes": ["x", "y"]}
+    return json.dumps({"labels": labels, "ganzoo": own}).encode()
+
+
 def labelled_zip(name: str, labels: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -57,10 +75,11 @@ def files() -> list[tuple[str, bytes]]:
         ("dataset.json", json.dumps({"labels": [["00000/1.png", 3], ["00000/2.png", 1]]}).encode()),
         ("metadata.csv", b"file_name,label,age\n00000/1.png,cat,3\n00000/2.png,dog,0.5\n"),
         ("metadata.jsonl", b'{"file_name": "00000/1.png", "pose": [1, 2]}\n{"file_name": "00000/2.png", "x": null}\n'),
+        ("dataset.json", own_labels()),
     ]
     try:
-        return [*found, ("set.parquet", parquet())]
-    except ImportError:  # the extra `parquet` is not installed
+        return [*found, ("set.parquet", parquet()), ("set.parquet", own_parquet())]
+    except (ImportError, DataError):  # the extra `parquet` is not installed
         return found
 
 
