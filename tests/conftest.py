@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import settings
 from PIL import Image
 
 from ganzoo import backend
@@ -21,6 +22,9 @@ from tests.support import hub_server
 
 # The smallest training: fully connected networks on 8 px images, a tick of two steps.
 TINY_RUN_OPTIONS = ["--size", "8", "--batch", "4", "--kimg", "0.016", "--tick", "0.008"]
+
+settings.register_profile("no deadline")  # a busy machine must not fail a property test
+settings.load_profile("no deadline")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

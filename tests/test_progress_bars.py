@@ -10,11 +10,15 @@ from tqdm import tqdm
 
 from ganzoo.progress_bars import progress_bar, shows_widgets
 
-# A process that has loaded what a kernel consists of. Its only display is stdout.
+# A process that has loaded what a kernel consists of. Its only display is stdout. Before 4.69, tqdm recognises a kernel
+# by the configuration of its shell.
 KERNEL = """
 import sys
+import types
 import warnings
+import IPython
 import ipykernel.zmqshell
+IPython.get_ipython = lambda: types.SimpleNamespace(config=["IPKernelApp"])
 warnings.simplefilter("error")
 if not {widgets}:
     sys.modules["ipywidgets"] = None

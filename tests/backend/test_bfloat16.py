@@ -107,7 +107,7 @@ def error(actual: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(actual - expected) / max(np.linalg.norm(expected), 1e-30))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=cases(), seed=st.integers(0, 2**32 - 1))
 def test_exact_factors_give_float32_results(jittor, case, seed):
     """Only factors are rounded, so factors that bfloat16 represents exactly lose nothing."""

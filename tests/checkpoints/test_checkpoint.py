@@ -56,7 +56,7 @@ def test_a_written_checkpoint_is_read_back(saved):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_truncated_file_is_rejected(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("cut") / "x.safetensors"
     checkpoint.write(path, TENSORS, *DESCRIPTION)
@@ -67,7 +67,7 @@ def test_a_truncated_file_is_rejected(tmp_path_factory, data):
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_flipped_bit_is_detected(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("flip") / "x.safetensors"
     checkpoint.write(path, TENSORS, *DESCRIPTION)

@@ -48,14 +48,14 @@ def typed(known: Any) -> Any:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(known=st.dictionaries(NAME, COLUMN, min_size=1, max_size=4))
 def test_annotations_of_any_type_come_back_equal(suffix: str, known: dict[str, list[Any]]) -> None:
     assert typed(stored(Annotated(known), suffix).annotations()) == typed(known)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(values=st.lists(ANY, min_size=COUNT, max_size=COUNT))
 def test_values_of_several_types_name_the_same_domains(suffix: str, values: list[Any]) -> None:
     expected = [None if value == "" else value for value in values]

@@ -89,7 +89,7 @@ def child_pointer(index: int) -> int:
 # Intact files
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(value_sizes, st.data())
 def test_files_that_lmdb_has_written_are_accepted(sizes: dict[bytes, int], data: st.DataObject) -> None:
     deleted = data.draw(st.sets(st.sampled_from(sorted(sizes)))) if sizes else set()

@@ -19,7 +19,7 @@ from ganzoo.interfaces.dataset import DataInfo, Dataset, LoaderConfig
 from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
 from tests.support.shades import Shades
 
-few_examples = settings(max_examples=40, deadline=None)  # each example starts threads
+few_examples = settings(max_examples=40)  # each example starts threads
 lengths = st.integers(1, 30)
 batches = st.integers(1, 40)
 seeds = st.integers(0, 2**32)

@@ -265,7 +265,7 @@ def test_a_domain_without_readable_images_is_an_error():
         batches(LabelledDataset([0, 0, 1, 1], 2, frozenset({2, 3})), 5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10), st.integers(1, 6))
 def test_batches_resume_at_any_position(done, count):
     config = LoaderConfig(references=True, crop_probability=0.5)
@@ -282,7 +282,7 @@ def test_batches_resume_at_any_position(done, count):
         uninterrupted.close()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10), st.integers(1, 4), st.sampled_from(["per_domain", "paired"]))
 def test_batches_per_domain_resume_at_any_position(done, count, config):
     dataset = NamedDataset([str(index // 2) for index in range(14)], [0, 1] * 7, 2)

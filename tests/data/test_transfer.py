@@ -231,7 +231,7 @@ FAULTS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(FAULTS, max_size=8))
 def test_two_versions_of_a_file_are_never_mixed(tmp_path_factory, faults):
     path = tmp_path_factory.mktemp("data") / "set.zip"

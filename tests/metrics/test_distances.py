@@ -50,7 +50,7 @@ def test_the_frechet_distance_of_gaussians_with_diagonal_covariances():
     assert found == pytest.approx(expected, rel=1e-10)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.floats(-3, 3, allow_subnormal=False))
 def test_the_frechet_distance_is_symmetric_and_quadratic_in_a_shift(seed, count, shift):
     rows, others = features(seed, count), features(seed + 1, count, scale=0.7)

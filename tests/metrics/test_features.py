@@ -173,7 +173,7 @@ def pixel_centres(before: int, after: int) -> np.ndarray:
     return (np.arange(after) + 0.5) / after * before - 0.5
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(sides, sides, st.integers(0, 2**32 - 1))
 def test_pixels_are_interpolated(before, after, seed) -> None:
     from ganzoo.metrics.networks import resize_matrix
@@ -184,7 +184,7 @@ def test_pixels_are_interpolated(before, after, seed) -> None:
     assert np.allclose(matrix @ row, np.interp(pixel_centres(before, after), np.arange(before), row), rtol=0, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(sides, sides)
 def test_each_pixel_is_a_weighted_mean_of_two_neighbours(before, after) -> None:
     from ganzoo.metrics.networks import resize_matrix
@@ -196,7 +196,7 @@ def test_each_pixel_is_a_weighted_mean_of_two_neighbours(before, after) -> None:
     assert np.allclose(matrix, matrix[::-1, ::-1], rtol=0, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(sides, sides, st.integers(-500, 500), st.integers(-500, 500))
 def test_linear_gradients_are_preserved_between_the_outermost_pixels(before, after, start, slope) -> None:
     from ganzoo.metrics.networks import resize_matrix

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -63,7 +63,6 @@ def transformed(points: np.ndarray, degrees: float, scale: float, x: float, y: f
 numbers = partial(st.floats, allow_subnormal=False)  # once Jittor is loaded, the CPU flushes subnormal numbers to zero
 
 
-@settings(deadline=None)
 @given(numbers(-180, 180), numbers(0.05, 20), numbers(-500, 500), numbers(-500, 500))
 def test_a_known_rotation_scale_and_translation_are_found(degrees: float, scale: float, x: float, y: float) -> None:
     from ganzoo_stargan2.alignment import similarity
@@ -75,7 +74,6 @@ def test_a_known_rotation_scale_and_translation_are_found(degrees: float, scale:
     assert offset == pytest.approx(complex(x, y), abs=1e-6)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 98))
 def test_landmarks_without_an_exact_fit_are_fitted_by_least_squares(seed: int, count: int) -> None:
     from ganzoo_stargan2.alignment import similarity

@@ -42,7 +42,7 @@ def test_labels_are_beside_their_rows():
 
 
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_text_can_be_a_label(labels):
     grid = sheets.grid(IMAGES[: len(labels)], len(labels), 1)
     assert sheets.add_labels(grid, labels).shape[0] == grid.shape[0]

@@ -102,7 +102,7 @@ def test_a_reference_is_encoded_for_its_domain(sampler):
 
 
 @given(st.integers(1, 12), st.integers(1, 5))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_an_output_depends_only_on_its_own_image_and_style(count, at_once):
     sampler = TranslationSampler(mean_colour.make()[1])
     with pytest.MonkeyPatch.context() as patch:

@@ -62,7 +62,7 @@ def test_a_non_finite_logged_value_is_omitted_and_skips_nothing():
     assert stats.fetch() == Report({"d/real": 1.0}, {"d/norm": 3.0}, 0, 0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=6), max_size=4))
 def test_any_sequence_of_updates_is_counted(ticks):
     stats, longest, streaks = LossStats(), 0, {"d": 0, "g": 0}
