@@ -56,13 +56,13 @@ class PictureCache:
     def sheets(self, folder: Path, newest_only: bool = False) -> list[Sheets]:
         """Return the sheets in a run folder by kind: all, or the first, the newest and some between, evenly."""
         kinds = find_sheets(folder)
-        limit = 2 if newest_only else max(3, MAX_SHEETS // max(len(kinds), 1))
+        limit = 2 if newest_only else min(self._limit, max(3, MAX_SHEETS // max(len(kinds), 1)))
         while True:
             found = [self._kind(name, paths, limit, newest_only) for name, paths in kinds.items()]
             size = sum(len(picture.data) for sheets in found for picture in sheets.pictures)
             if size <= MAX_BYTES or limit == 2:
                 break
-            limit = max(2, limit // 2)
+            limit = self._limit = max(2, limit // 2)
         return [sheets for sheets in found if sheets.pictures]
 
     def forget_others(self, folder: Path) -> None:
@@ -71,6 +71,7 @@ class PictureCache:
         self._known = {path: known for path, known in self._known.items() if path in used}
 
     _used: set[Path] = field(default_factory=set)
+    _limit: int = MAX_SHEETS  # that MAX_BYTES allowed the last time, so that no more sheets are encoded in vain
 
     def _kind(self, name: str, paths: list[tuple[int, Path]], limit: int, newest_only: bool) -> Sheets:
         chosen = [len(paths) - 1] if newest_only else thin_indices(len(paths), limit)
