@@ -23,6 +23,7 @@ from ganzoo.checkpoints.opening import open_checkpoint
 from ganzoo.errors import OptionError
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.registry import plugins
+from ganzoo.reports import save_report
 from ganzoo.runs import Run, measured_values
 from ganzoo.sampling import latents
 from ganzoo.sampling.generation import Row, images_of, progress
@@ -223,6 +224,11 @@ class LoadedRun:
         out = None if path is None else Path(path)
         with exclusive():
             return write_card(self._saved, self.path, self._registry, options, out, self._device)[0]
+
+    def save_report(self, path: StrPath | None = None) -> Path:
+        """Write the report of the run to an HTML file (None: report.html in its folder), and return its path. It has
+        the samples over time, curves, numbers and warnings. RunError for a checkpoint outside a run's folder."""
+        return save_report([Run(self.path)], self._registry, path)
 
     def push(
         self,

@@ -13,6 +13,7 @@ COMMANDS = {
     "import": "ganzoo.cli.import_:import_",
     "export": "ganzoo.cli.export:export",
     "zoo": "ganzoo.cli.zoo:zoo",
+    "report": "ganzoo.cli.report:report",
     "card": "ganzoo.cli.card:card",
     "push": "ganzoo.cli.push:push",
     "runs": "ganzoo.cli.runs:runs",

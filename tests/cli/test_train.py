@@ -39,7 +39,7 @@ def one_error(result, status: int) -> str:
 
 def test_a_run_writes_the_documented_files(trained):
     names = {path.name for path in trained.iterdir()}
-    assert {"options.json", "log.txt", "stats.jsonl", "reals.png", "losses.png"} <= names
+    assert {"options.json", "log.txt", "stats.jsonl", "reals.png", "losses.png", "report.html"} <= names
     assert "samples-000000004.png" in names  # after the first step
     rows = [json.loads(line) for line in (trained / "stats.jsonl").read_text().splitlines()]
     assert [(row["tick"], row["step"], row["images"]) for row in rows] == [(1, 2, 8), (2, 4, 16)]

@@ -27,6 +27,7 @@ from ganzoo.training.reporting.events import PluginEvents
 from ganzoo.training.reporting.kernels import SlowConvolutions, WarmUp
 from ganzoo.training.reporting.logger import RunLogger
 from ganzoo.training.reporting.progress_bar import ProgressBar, format_kimg
+from ganzoo.training.reporting.report import ReportWriter
 from ganzoo.training.reporting.samples import SampleWriter
 from ganzoo.training.reporting.sheets import TranslationInputs
 from ganzoo.training.reporting.stats import TickStats
@@ -56,6 +57,7 @@ class RunReporter:
         self.checkpoints = CheckpointKeeper(run, plan.train, plan.description(), plan.metric_tracker)
         self.samples = SampleWriter(run.path, plan.dataset, inputs, self.logger, stop)
         self.curves = CurvePlotter(run, state.setup.loss.panels, self.logger, stop)
+        self.report = ReportWriter(run, registry, self.logger, stop)
         self.evaluation = PeriodicEvaluation(run, plan.train, plan.metric_tracker, self.logger, stop)
         self.events = PluginEvents(registry, run.path, self.logger, stop)
         self.warm_up, self.slow_convolutions = WarmUp(), SlowConvolutions()
@@ -153,6 +155,7 @@ class RunReporter:
             self.events.evaluation(self.evaluation.measure(state, row), state.progress.images)
         self.events.pictures(self.samples.write(state), state.progress.images)
         self.curves.tick()
+        self.report.tick()
         self.events.tick(row)
         self.stats.restart(state.progress.images)
 
@@ -183,6 +186,7 @@ class RunReporter:
             self.logger.info(str(error))
         self._report_checkpoints()
         self.run.log(outcome)
+        self.report.close(outcome)
         self.events.run_end(outcome)
 
 
