@@ -26,11 +26,12 @@ from ganzoo.api.controls import Controls, controls_of_generator, controls_of_tra
 from ganzoo.api.notebook import card
 from ganzoo.api.pictures import FPS, Animation, Images
 from ganzoo.api.scores import Scores, evaluate_run
+from ganzoo.api.validation import validation_images
 from ganzoo.backend import exclusive
 from ganzoo.checkpoints.loading import load_translator, translator_of
 from ganzoo.checkpoints.opening import open_checkpoint
 from ganzoo.errors import OptionError
-from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.dataset import DataInfo, Dataset
 from ganzoo.interfaces.translator import DirectTranslator
 from ganzoo.registry import plugins
 from ganzoo.runs import Run, measured_values
@@ -140,6 +141,11 @@ class LoadedRun:
             if translator_of(self._saved, self._registry) is not None:
                 return controls_of_translator(self._loaded_translator(), self._saved.data)
             return controls_of_generator(*self._generator(None))
+
+    def validation(self) -> Dataset | None:
+        """Return the validation images of the data that the run was trained on (the training images if none are
+        reserved), or None if they are not on this machine."""
+        return validation_images(self._saved, self._registry)
 
     def generate(
         self,
