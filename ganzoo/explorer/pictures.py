@@ -27,12 +27,13 @@ def draw(run: LoadedRun, controls: Controls, state: State, images: Images) -> np
     if controls.translates:
         return _translated(run, controls, state, images)
     look: dict[str, Any] = {"classes": _class(controls, state), **_style(controls, state)}
-    mixing = (
-        {"mix_with": state.mix, "mix_layers": state.layers} if controls.style_layers and state.mix is not None else {}
-    )
+    if controls.style_layers and state.mix is not None:
+        look |= {"mix_with": state.mix, "mix_layers": state.layers}
     if state.whole:
-        return np.asarray(run.generate(seed_at(int(state.x), int(state.y)), **mixing, **look))[0]
-    return np.asarray(run.generate(at=state.point, **mixing, **look))[0]
+        look["seeds"] = seed_at(int(state.x), int(state.y))
+    else:
+        look["at"] = state.point
+    return np.asarray(run.generate(**look))[0]
 
 
 def _translated(run: LoadedRun, controls: Controls, state: State, images: Images) -> np.ndarray:

@@ -1,7 +1,7 @@
 // The page of `ganzoo explore`: connects the controls with the state, and the state with the picture.
 
 import * as favouriteList from "./favourites.js";
-import { Place } from "./pictures.js";
+import { Place, showWords } from "./pictures.js";
 import { draggable, drawMap, within } from "./plane.js";
 import * as addresses from "./state.js";
 import * as translation from "./translate.js";
@@ -88,7 +88,7 @@ function showCommand(command, asked) {
   $("picture").alt = `${status.model}: ${describe(shown)}`;
   $("caption").textContent = describe(shown);
   $("caption").classList.remove("wrong");
-  $("command").textContent = command;
+  showWords($("command"), command);
   $("save").href = $("picture").src;
 }
 
@@ -270,7 +270,7 @@ function restore() {
 function showStatus(found) {
   document.title = `${found.name} · ganzoo explore`;
   $("title").textContent = found.name;
-  $("facts").textContent = `${found.model}, ${found.data}, ${found.size} px, ${Math.round(found.kimg * 1000) / 1000} kimg${found.training ? ", in training" : ""}`;
+  $("facts").textContent = `${found.model}, ${found.data}, ${found.size} px, ${Number(found.kimg.toPrecision(4))} kimg${found.training ? ", in training" : ""}`;
   $("report").hidden = !found.report;
   $("message").textContent = found.message;
 }

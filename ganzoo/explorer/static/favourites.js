@@ -1,6 +1,6 @@
 // The list of favourites, and the walk between them.
 
-import { Place, text } from "./pictures.js";
+import { Place, showWords, text } from "./pictures.js";
 import { query } from "./state.js";
 
 const $ = (id) => document.getElementById(id);
@@ -28,7 +28,7 @@ export function showList(favourites, { choose, remove, describe, copy }) {
     item.append(show, code, row);
     count += 1;
     new Place(`favourite-${count}`, image, {
-      done: (command) => { code.textContent = command; },
+      done: (command) => showWords(code, command),
       failed: (problem) => { code.textContent = problem; },
     }).show(query(favourite));
     return item;
@@ -51,7 +51,7 @@ export function showWalk(favourites, state, generates) {
   $("walk").hidden = !generates || favourites.length < 2;
   if ($("walk").hidden) return;
   text(`/command?${walkQuery(favourites, state, "webp")}`).then(
-    (command) => { $("walk-command").textContent = command; },
+    (command) => showWords($("walk-command"), command),
     (problem) => { $("walk-command").textContent = problem.message; },
   );
 }

@@ -45,6 +45,12 @@ export class Place {
   }
 }
 
+// Show a command, which is broken between its words only: a browser would also break it after dashes.
+export function showWords(code, command) {
+  const words = command.split(" ").map((word) => Object.assign(document.createElement("span"), { textContent: word }));
+  code.replaceChildren(...words.flatMap((word, index) => (index ? [" ", word] : [word])));
+}
+
 export async function text(path) {
   const response = await fetch(path);
   const body = await response.text();
