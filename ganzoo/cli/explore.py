@@ -61,14 +61,16 @@ def explore(
     saved, folder = open_checkpoint(run, Path(experiments), registry, lambda *found: found, say)
     saved.model(registry)  # reports an unknown model before anything is served
     named = run is not None and (Path(run).name.startswith("checkpoint-") or Path(run).is_file())
+    follow = not named and saved.path.parent.resolve() == folder.resolve()
+    name = str(run) if not follow else folder.name if experiments == "experiments" else str(folder)
     serve(
         LoadedRun(saved, folder, registry, device),
-        str(folder) if run in (None, "latest") else str(run),
+        name,
         host=host,
         port=port,
         allowed_hosts=allow_host,
         device=device,
-        follow=not named and saved.path.parent.resolve() == folder.resolve(),
+        follow=follow,
         open_browser=open_browser,
         say=click.echo,
     )
