@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,8 @@ class Export:
         while not self.cancelled:
             try:
                 return self.worker.submit_frame(job).result()
+            except futures.CancelledError:  # the worker was closed
+                break
             except BusyError:
                 if self.worker.closed:
                     break

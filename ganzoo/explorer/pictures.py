@@ -123,7 +123,7 @@ def _translation_options(controls: Controls, state: State, images: Images) -> li
 
 
 def _number(value: float) -> str:
-    return str(int(value)) if value.is_integer() else repr(value)
+    return str(int(value)) if float(value).is_integer() else repr(value)
 
 
 def quoted(words: Sequence[str]) -> str:

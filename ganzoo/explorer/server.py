@@ -27,6 +27,7 @@ from ganzoo.files import open_regular
 
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")  # name of a tab or of a place on its page
+MAX_UPLOADS, MAX_DECODED = 8, 2  # at the same time: each may have MAX_BYTES, and then hundreds of MB of pixels
 DISCONNECT_SECONDS = 0.1  # between checks whether the browser still waits
 MAX_REPORT = 64 << 20  # bytes
 MAX_FILE_NAME = 200  # letters
@@ -44,7 +45,8 @@ class Server:
 
     def __init__(self, session: Session, worker: Worker, say: Callable[[str], None] = lambda line: None) -> None:
         self.session, self.worker, self._say = session, worker, say
-        self._exports, self._decoding = asyncio.Semaphore(exports.MAX_EXPORTS), asyncio.Semaphore(2)
+        self._exports, self._decoding = asyncio.Semaphore(exports.MAX_EXPORTS), asyncio.Semaphore(MAX_DECODED)
+        self._uploads = asyncio.Semaphore(MAX_UPLOADS)
         folder = resources.files("ganzoo.explorer") / "static"
         # Read once: no request names a file.
         self._static = {path.name: path.read_bytes() for path in folder.iterdir() if "." in path.name}
@@ -151,11 +153,14 @@ class Server:
         self._require_ready()
         images = self.session.images
         assert images is not None
+        if self._uploads.locked():
+            raise BusyError
         content = bytearray()
-        async for part in request.stream():
-            content += part
-            if len(content) > MAX_BYTES:
-                raise DataError(f"the limit for an image is {MAX_BYTES >> 20} MB.")
+        async with self._uploads:
+            async for part in request.stream():
+                content += part
+                if len(content) > MAX_BYTES:
+                    raise DataError(f"the limit for an image is {MAX_BYTES >> 20} MB.")
         file = request.query_params.get("file", "")[:MAX_FILE_NAME] or "IMAGE"
         async with self._decoding:
             name = await run_in_threadpool(images.add, bytes(content), file)

@@ -43,7 +43,7 @@ class State:
     @property
     def whole(self) -> bool:
         """Whether the point is that of a seed."""
-        return self.x.is_integer() and self.y.is_integer()
+        return float(self.x).is_integer() and float(self.y).is_integer()
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> State:
