@@ -27,7 +27,11 @@ def serving(name: str, device: str) -> Iterator[http.client.HTTPConnection]:
     """Serve a run, and yield a connection once it is warmed up."""
     command = [sys.executable, "-m", "ganzoo", "explore", name, "--port", "0", "--device", device]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as child:
         assert child.stdout is not None
         try:
