@@ -2,6 +2,7 @@
 
 import typing
 
+from .api.controls import Controls as Controls
 from .api.loaded import LoadedRun as LoadedRun
 from .api.loaded import Look as Look
 from .api.loaded import load as load

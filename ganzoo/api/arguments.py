@@ -31,6 +31,18 @@ def seeds_text(name: str, seeds: Any) -> str | None:
     return ",".join(str(int(value)) for value in values)
 
 
+def points_text(points: Any) -> tuple[str, ...]:
+    """(3.5, 0.25), [(3.5, 0.25), (4, 1)] or '3.5,0.25' -> ('3.5,0.25', ...). None is ()."""
+    if points is None:
+        return ()
+    items = [points] if isinstance(points, str) else list(_items("at", points))
+    if len(items) == 2 and all(isinstance(each, numbers.Real) for each in items):
+        items = [items]
+    return tuple(
+        each if isinstance(each, str) else ",".join(map(repr, map(float, _items("at", each)))) for each in items
+    )
+
+
 def list_text(name: str, values: Any) -> str | None:
     """7, 'cat', ['cat', 'dog'] or {'cat': 4} -> '7', 'cat', 'cat,dog' or 'cat:4'. None stays None."""
     if values is None or isinstance(values, str):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import os
 import tempfile
 import warnings
@@ -15,22 +13,44 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from ganzoo import backend
-from ganzoo.api.arguments import grid_text, image_paths, layers_text, list_text, seeds_text, settings_text
+from ganzoo.api.arguments import (
+    grid_text,
+    image_paths,
+    layers_text,
+    list_text,
+    points_text,
+    seeds_text,
+    settings_text,
+)
+from ganzoo.api.controls import Controls, controls_of_generator, controls_of_translator
+from ganzoo.api.notebook import card
 from ganzoo.api.pictures import FPS, Animation, Images
 from ganzoo.api.scores import Scores, evaluate_run
+from ganzoo.api.validation import validation_images
 from ganzoo.backend import exclusive
+from ganzoo.checkpoints.loading import load_translator, translator_of
 from ganzoo.checkpoints.opening import open_checkpoint
 from ganzoo.errors import OptionError
-from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.dataset import DataInfo, Dataset
+from ganzoo.interfaces.translator import DirectTranslator
 from ganzoo.registry import plugins
 from ganzoo.reports import save_report
 from ganzoo.runs import Run, measured_values
 from ganzoo.sampling import latents
-from ganzoo.sampling.generation import Row, images_of, progress
-from ganzoo.sampling.input_images import UniqueNames
+from ganzoo.sampling.generation import Row, progress
+from ganzoo.sampling.input_images import UniqueNames, filename_part
+from ganzoo.sampling.plane import place_name
 from ganzoo.sampling.request import VALUES, GenerateRequest, parse_request, parse_translation_request
-from ganzoo.sampling.selection import open_generator, requested_mixing, requested_walk, rows_of, sampler_of
-from ganzoo.sampling.translation_job import open_translation
+from ganzoo.sampling.selection import (
+    open_generator,
+    requested_images,
+    requested_mixing,
+    requested_walk,
+    rows_of,
+    sampler_of,
+)
+from ganzoo.sampling.translation import TranslationSampler
+from ganzoo.sampling.translation_job import TranslationJob, require_translation
 from ganzoo.sharing.card import CardOptions
 from ganzoo.sharing.files import write_card
 from ganzoo.sharing.push import push
@@ -43,8 +63,6 @@ if TYPE_CHECKING:
     from ganzoo.registry.plugins import Registry
 
 StrPath = str | os.PathLike[str]
-
-MAX_CARD_BYTES = 4 << 20  # of a picture on the card of a run
 
 
 def load(name: StrPath | int = "latest", *, experiments: StrPath = "experiments", device: str = "auto") -> LoadedRun:
@@ -86,6 +104,9 @@ class LoadedRun:
     def __init__(self, saved: Checkpoint, folder: Path, registry: Registry, device: str = "auto") -> None:
         self._saved, self._registry, self._device = saved, registry, device
         self._generators: dict[int | None, Any] = {}
+        self._samplers: dict[int | None, Any] = {}  # the last one of each generator
+        self._translator: Any = None
+        self._translations: TranslationSampler | None = None
         self.path, self.checkpoint = folder, saved.path
 
     @property
@@ -113,12 +134,43 @@ class LoadedRun:
         """The weights that the run started with, if it started with those of another run or a checkpoint."""
         return self._saved.run.lineage
 
-    def generate(self, seeds: Any = None, **look: Unpack[Look]) -> Images:
-        """Generate an image for each seed, and for each class if the model has classes. For `look` see `Look`."""
-        request = self._request(seeds=seeds, **look)
+    @property
+    def controls(self) -> Controls:
+        """What can be chosen when the run generates or translates images. Loads its networks."""
+        with exclusive():
+            backend.start(self._device)
+            if translator_of(self._saved, self._registry) is not None:
+                return controls_of_translator(self._loaded_translator(), self._saved.data)
+            return controls_of_generator(*self._generator(None))
+
+    def validation(self) -> Dataset | None:
+        """Return the validation images of the data that the run was trained on (the training images if none are
+        reserved), or None if they are not on this machine."""
+        return validation_images(self._saved, self._registry)
+
+    def generate(
+        self,
+        seeds: Any = None,
+        *,
+        at: Any = None,
+        mix_with: int | None = None,
+        mix_layers: Any = None,
+        **look: Unpack[Look],
+    ) -> Images:
+        """Generate an image for each seed, and for each class if the model has classes. For `look` see `Look`.
+
+        `at` are points of the plane of seeds instead: (3, 2) is seed 203, and (3.5, 2) lies between the seeds 203 and
+        204. Images of a style-based model get the style of the seed `mix_with` in `mix_layers`: 'coarse', 'middle',
+        'fine', a number or a range.
+        """
+        request = self._request(seeds=seeds, at=at, mix_with=mix_with, mix_layers=mix_layers, **look)
         with self._sampler(request) as (sampler, data):
             rows = rows_of(request, sampler, data)
-            images = np.stack(list(images_of(sampler, rows)))
+            images = np.stack(list(requested_images(sampler, request, rows)))
+            if request.points:
+                prefixes = [f"{filename_part(row.name)}-" if row.name else "" for row in rows]
+                names = [prefix + place_name(point) for prefix, row in zip(prefixes, rows) for point in row.seeds]
+                return Images(images, rows, names=names)
             seeds = [seed for row in rows for seed in row.seeds]
             return Images(images, rows, latents.from_seeds(seeds, sampler.generator.latent))
 
@@ -126,6 +178,7 @@ class LoadedRun:
         self,
         seeds: Any = None,
         *,
+        at: Any = None,
         steps: int | None = None,
         grid: Any = None,
         space: str | None = None,
@@ -133,15 +186,32 @@ class LoadedRun:
         fps: int = FPS,
         **look: Unpack[Look],
     ) -> Animation:
-        """Return a looping walk through the latents of the seeds, `steps` frames from one to the next, which are all
-        kept in memory. With a `grid` (rows, columns), each cell walks through its share of the seeds. For `look` see
-        `Look`."""
-        request = self._request(interpolate=True, seeds=seeds, steps=steps, grid=grid, space=space, path=path, **look)
+        """Return a looping walk through the latents of the seeds, or of points of their plane (see `generate`), `steps`
+        frames from one to the next, which are all kept in memory. With a `grid` (rows, columns), each cell walks
+        through its share of the seeds. For `look` see `Look`."""
+        walk = {"steps": steps, "grid": grid, "space": space, "path": path}
+        request = self._request(interpolate=True, seeds=seeds, at=at, **walk, **look)
         if not 1 <= fps <= 120:
             raise OptionError(f"--fps: {fps!r} is not a whole number from 1 to 120.")
         with self._sampler(request) as (sampler, data):
             frames, count = requested_walk(sampler, request, data)
             return Animation(np.stack(list(progress(frames, count, "frame"))), fps)
+
+    def frames(
+        self, seeds: Any = None, *, at: Any = None, steps: int | None = None, **look: Unpack[Look]
+    ) -> Iterator[np.ndarray]:
+        """Yield the frames uint8 (H, W, C) of `interpolate` with a single cell, one by one. Other threads can use the
+        run between two frames. For `look` see `Look`."""
+        request = self._request(interpolate=True, seeds=seeds, at=at, steps=steps, grid="1x1", **look)
+        with self._sampler(request) as (sampler, data):
+            sampler.max_chunk = 1
+            walk, _ = requested_walk(sampler, request, data)
+        while True:
+            with exclusive():
+                frame = next(walk, None)
+            if frame is None:
+                return
+            yield frame
 
     def mix(self, sources: Any = None, destinations: Any = None, *, layers: Any = None, **look: Unpack[Look]) -> Images:
         """Return a style-mixing sheet, one picture uint8 (H, W, C): each destination (left) with the style of each
@@ -171,7 +241,10 @@ class LoadedRun:
             values["source"] = image_paths("source", images, Path(folder) / "source")
             values["reference"] = image_paths("reference", reference, Path(folder) / "reference")
             request = parse_translation_request(values)
-            job, translator = open_translation(self._saved, self._registry, request, self._device)
+            require_translation(self._saved, self._registry)
+            job = TranslationJob(request, self._saved.data)
+            translator = self._loaded_translator()
+            job.sampler = self._translations
             styles = job.styles(translator, self.model)
             translated = list(job.images(translator, styles))
         rows = [Row(range(len(styles))) for _ in range(len(translated) // len(styles))]
@@ -278,25 +351,19 @@ class LoadedRun:
         return f"<ganzoo run {self.path.name}: {self.model} at {self.kimg:g} kimg, {self.data.size} px>"
 
     def _repr_html_(self) -> str:
-        facts = {
-            "model": self.model,
-            "data": f"{self.data.name}, {self.data.size} px",
-            "trained": f"{self.kimg:g} kimg",
-            **({"started from": f"{self.lineage.name}, {self.lineage.kimg:g} kimg"} if self.lineage else {}),
-            "checkpoint": self.checkpoint.name,
-        }
-        rows = "".join(f"<tr><td>{name}</td><td>{html.escape(value)}</td></tr>" for name, value in facts.items())
-        samples = max(self.path.glob("samples-*.png"), default=None)
-        beside = self.checkpoint.with_suffix(".png")  # of a model of the zoo
-        pictures = "".join(map(_inline, filter(None, [samples, self.path / "losses.png", beside])))
-        return f"<b>{html.escape(self.path.name)}</b><table>{rows}</table>{pictures}"
+        return card(self)
 
     def _request(self, **given: Any) -> GenerateRequest:
         classes = list_text("class", given.pop("classes", None))
         if unknown := given.keys() - VALUES:
             known = ", ".join(Look.__annotations__)
             raise TypeError(f"unexpected argument {min(unknown)!r}; besides those of its own it takes {known}")
-        values: dict[str, Any] = {**dict.fromkeys(VALUES), **given, "class": classes}
+        values: dict[str, Any] = {
+            **dict.fromkeys(VALUES),
+            **given,
+            "class": classes,
+            "at": points_text(given.get("at")),
+        }
         values["attributes"] = settings_text("attributes", values["attributes"])
         for name in ("seeds", "sources", "destinations"):
             values[name] = seeds_text(name, values[name])
@@ -309,21 +376,23 @@ class LoadedRun:
     def _sampler(self, request: GenerateRequest) -> Iterator[tuple[Any, DataInfo]]:
         """Yield a sampler for the request, and the data at the size of its images. Generators stay in memory."""
         with exclusive():
-            if request.size not in self._generators:
-                self._generators[request.size] = open_generator(self._saved, self._registry, request.size, self._device)
-            generator, data = self._generators[request.size]
-            yield sampler_of(self._saved, generator, request), data
+            generator, data = self._generator(request.size)
+            sampler = sampler_of(self._saved, generator, request)
+            if request.size in self._samplers:
+                sampler.reuse(self._samplers[request.size])
+            self._samplers[request.size] = sampler
+            yield sampler, data
 
+    def _generator(self, size: int | None) -> tuple[Any, DataInfo]:
+        if size not in self._generators:
+            self._generators[size] = open_generator(self._saved, self._registry, size, self._device)
+        generator, data = self._generators[size]
+        return generator, data
 
-def _inline(path: Path) -> str:
-    """Return a picture as an HTML element; '' if it is missing or too large."""
-    try:
-        content = path.read_bytes() if path.stat().st_size <= MAX_CARD_BYTES else b""
-    except OSError:
-        return ""
-    encoded = base64.b64encode(content).decode()
-    return (
-        f'<p><img alt="{path.stem}" style="max-width: 100%" src="data:image/png;base64,{encoded}"></p>'
-        if content
-        else ""
-    )
+    def _loaded_translator(self) -> Any:
+        if self._translator is None:
+            backend.start(self._device)
+            self._translator = load_translator(self._saved, self._registry)
+            if not isinstance(self._translator, DirectTranslator):
+                self._translations = TranslationSampler(self._translator)
+        return self._translator

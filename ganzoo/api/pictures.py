@@ -49,7 +49,7 @@ class Images(np.ndarray):
         if names is not None:
             wrapped.names = tuple(names)
         elif rows is not None:
-            wrapped.seeds = tuple(seed for row in rows for seed in row.seeds)
+            wrapped.seeds = tuple(seed for row in rows for seed in row.seeds if not isinstance(seed, tuple))
             wrapped.names = tuple(row.name for row in rows for _ in row.seeds)
         return wrapped
 

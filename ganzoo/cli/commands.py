@@ -9,6 +9,7 @@ import click
 COMMANDS = {
     "train": "ganzoo.cli.train:train",
     "generate": "ganzoo.cli.generate.command:generate",
+    "explore": "ganzoo.cli.explore:explore",
     "evaluate": "ganzoo.cli.evaluate:evaluate",
     "import": "ganzoo.cli.import_:import_",
     "export": "ganzoo.cli.export:export",

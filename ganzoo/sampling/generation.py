@@ -11,6 +11,7 @@ import numpy as np
 
 from ganzoo.progress_bars import progress_bar
 from ganzoo.sampling import latents, sheets
+from ganzoo.sampling.plane import Place, code_at, seed_near
 from ganzoo.sampling.styles import mix
 
 T = TypeVar("T")
@@ -18,17 +19,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """Seeds to show in one class: the class's name and label (classes,). A generator without classes has a single row,
-    without name and label."""
+    """Seeds, or points of their plane, to show in one class: the class's name and label (classes,). A generator without
+    classes has a single row, without name and label."""
 
-    seeds: Sequence[int]
+    seeds: Sequence[Place]
     name: str = ""
     label: np.ndarray | None = None
 
 
-def codes_of(sampler: Any, seeds: Sequence[int], rows: Sequence[Row]) -> np.ndarray:
-    """Return the codes (N, length) of seeds, whose classes alternate between those of the rows, and whose attributes
-    are those that the seeds choose."""
+def codes_of(sampler: Any, places: Sequence[Place], rows: Sequence[Row]) -> np.ndarray:
+    """Return the codes (N, length) of seeds or points, whose classes alternate between those of the rows, and whose
+    attributes are those that the seeds choose."""
+    seeds = [place for place in places if not isinstance(place, tuple)]
+    if len(seeds) < len(places):
+        return np.stack([_code_of(sampler, place, rows[n % len(rows)]) for n, place in enumerate(places)])
     known, conditions = [row.label for row in rows if row.label is not None], None
     if known:
         conditions = np.stack([known[n % len(known)] for n in range(len(seeds))])
@@ -38,10 +42,25 @@ def codes_of(sampler: Any, seeds: Sequence[int], rows: Sequence[Row]) -> np.ndar
     return codes
 
 
-def images_of(sampler: Any, rows: Sequence[Row]) -> Iterator[np.ndarray]:
-    """Yield an image uint8 (H, W, C) for each seed of each row."""
+def _code_of(sampler: Any, place: Place, row: Row) -> np.ndarray:
+    if isinstance(place, tuple):
+        return code_at(sampler, place, lambda seed: codes_of(sampler, [seed], [row])[0])
+    code: np.ndarray = codes_of(sampler, [place], [row])[0]
+    return code
+
+
+def images_of(sampler: Any, rows: Sequence[Row], mixed: tuple[int, range] | None = None) -> Iterator[np.ndarray]:
+    """Yield an image uint8 (H, W, C) for each seed or point of each row; with `mixed`, each has the style of that seed,
+    in the row's class, in some layers."""
+
+    def code(place: Place, row: Row) -> np.ndarray:
+        own = codes_of(sampler, [place], [row])
+        if mixed is None:
+            return own[0]
+        return mix(sampler.styles(own)[0], sampler.styles(codes_of(sampler, [mixed[0]], [row]))[0], mixed[1])
+
     # Each code comes with a key, here the seed: random noise of an image depends on its key.
-    codes = ((codes_of(sampler, [seed], [row])[0], (seed,)) for row in rows for seed in row.seeds)
+    codes = ((code(place, row), (seed_near(place),)) for row in rows for place in row.seeds)
     return progress(sampler.stream(codes), sum(len(row.seeds) for row in rows), "image")
 
 
@@ -59,7 +78,12 @@ def sheet_of(rows: Sequence[Sequence[np.ndarray]], names: Sequence[str], grid: t
 
 
 def walk_frames(
-    sampler: Any, seeds: Sequence[int], rows: Sequence[Row], grid: tuple[int, int], steps: int, path: str | None = None
+    sampler: Any,
+    seeds: Sequence[Place],
+    rows: Sequence[Row],
+    grid: tuple[int, int],
+    steps: int,
+    path: str | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield the frames of a looping walk, each a grid uint8 (H, W, C). Each cell walks through its share of the seeds,
     `steps` frames from one to the next; the number of seeds is a multiple of that of the cells. The classes alternate
@@ -67,7 +91,7 @@ def walk_frames(
     cells = grid[0] * grid[1]
     codes = codes_of(sampler, seeds, rows)
     keyframes = codes.reshape(cells, -1, codes.shape[1]).swapaxes(0, 1)
-    first_seeds = seeds[:: len(keyframes)]
+    first_seeds = [seed_near(place) for place in seeds[:: len(keyframes)]]
     walk = sampler.walk(keyframes, steps, path or ("linear" if sampler.space == "w" else "spherical"))
     # The keys contain the number of the frame, so that random noise differs between frames.
     points = ((code, (seed, index)) for index, point in enumerate(walk) for seed, code in zip(first_seeds, point))

@@ -11,12 +11,13 @@ from ganzoo.errors import OptionError, did_you_mean, format_count
 
 # The options of each kind of output, in addition to those common to all kinds.
 KINDS = {
-    "images": ("seeds", "grid"),
-    "interpolate": ("seeds", "grid", "steps", "space", "path", "fps"),
+    "images": ("seeds", "at", "grid", "mix_with"),
+    "interpolate": ("seeds", "at", "grid", "steps", "space", "path", "fps"),
     "mix": ("sources", "destinations", "mix_layers"),
 }
-STYLE_OPTIONS = ("psi", "psi_layers", "noise", "mix")  # options for style-based generators only
+STYLE_OPTIONS = ("psi", "psi_layers", "noise", "mix", "mix_with")  # options for style-based generators only
 NOT_WITH_SOURCE = (
+    "at",
     "class",
     "attributes",
     "grid",
@@ -24,6 +25,7 @@ NOT_WITH_SOURCE = (
     "psi_layers",
     "noise",
     "mix",
+    "mix_with",
     "sources",
     "destinations",
     "mix_layers",
@@ -45,10 +47,14 @@ SEEDS_PER_CLASS = 8  # default number of images of each class, if there are seve
 LISTED_NAMES = 20  # of classes or attributes, in an error
 MAX_ATTRIBUTE = 1e30  # absolute value; within float32
 MAX_SEEDS = 1_000_000
+MAX_COORDINATE = 1e9  # of a point of the plane of seeds; float64 has seven decimals there
 MAX_KEYS = 10_000  # maximum number of seeds or references in a walk: their latents are all in memory
 MAX_FRAMES = 100_000  # maximum number of frames in a walk
 ALL_LAYERS = 9999  # more layers than any generator has
 NAMED_LAYERS = {"coarse": (0, 3), "middle": (4, 7), "fine": (8, ALL_LAYERS)}  # Karras et al. 2019, figure 3
+
+
+Point = tuple[float, float]  # x and y on the plane of seeds, see `ganzoo.sampling.plane`
 
 
 def flag(name: str) -> str:
@@ -63,6 +69,7 @@ class GenerateRequest:
 
     kind: str  # a key of KINDS
     seeds: list[int] | None
+    points: list[Point]  # of the plane of seeds, in place of seeds; empty if none are given
     classes: str | None
     attributes: str | None
     grid: tuple[int, int] | None
@@ -77,6 +84,7 @@ class GenerateRequest:
     noise: str
     sources: list[int]
     destinations: list[int]
+    mix_with: int | None  # seed whose style every image gets in `mix_layers`
     mix_layers: str
     style_flags: tuple[str, ...]  # the given options that require a style-based generator
 
@@ -113,6 +121,7 @@ def parse_request(values: Mapping[str, Any]) -> GenerateRequest:
     return GenerateRequest(
         kind=kind,
         seeds=None if values["seeds"] is None else parse_seeds(values["seeds"]),
+        points=[parse_point(text) for text in values["at"] or ()],
         classes=values["class"],
         attributes=values["attributes"],
         grid=grid,
@@ -127,6 +136,7 @@ def parse_request(values: Mapping[str, Any]) -> GenerateRequest:
         noise=values["noise"] or "const",
         sources=parse_seeds(_or_default(values["sources"], "0-4"), "--sources"),
         destinations=parse_seeds(_or_default(values["destinations"], "5-7"), "--destinations"),
+        mix_with=None if values["mix_with"] is None else parse_seeds(str(values["mix_with"]), "--mix-with")[0],
         mix_layers=mix_layers,
         style_flags=tuple(style_flags),
     )
@@ -185,9 +195,12 @@ def _kind(values: Mapping[str, Any]) -> str:
     if values["mix"] and values["interpolate"]:
         raise OptionError("--mix and --interpolate: choose one of them.")
     kind = "mix" if values["mix"] else "interpolate" if values["interpolate"] else "images"
-    for name in sorted({name for names in KINDS.values() for name in names}.difference(KINDS[kind])):
-        if values[name] is not None:
-            reason = "not for --mix" if name in KINDS["images"] else f"for --{_kind_of(name)} only"
+    if _given(values["at"]) and values["seeds"] is not None:
+        raise OptionError("--at and --seeds: choose one of them.")
+    allowed = [*KINDS[kind], *(["mix_layers"] if values["mix_with"] is not None else [])]
+    for name in sorted({name for names in KINDS.values() for name in names}.difference(allowed)):
+        if _given(values[name]):
+            reason = f"not for --{kind}" if name in KINDS["images"] else f"for --{_kind_of(name)} only"
             raise OptionError(f"{flag(name)}: {reason}.")
     _check_format(kind, values["format_"], values["fps"])
     if kind == "mix" and values["noise"] == "random":
@@ -282,6 +295,15 @@ def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
             raise OptionError(f"{option}: {text[:40]!r} is more than a million seeds.")
         seeds += range(int(match[1]), last + 1)
     return seeds
+
+
+def parse_point(text: str) -> Point:
+    """'3.5,0.25' -> (3.5, 0.25). OptionError unless both are numbers from 0 to MAX_COORDINATE."""
+    numbers = [_number(part) for part in text.split(",")]
+    x, y = numbers if len(numbers) == 2 else (None, None)
+    if x is None or y is None or not (0 <= x <= MAX_COORDINATE and 0 <= y <= MAX_COORDINATE):
+        raise OptionError(f"--at: {text!r} is not a point X,Y of the plane of seeds, like 3.5,0.25.")
+    return x, y
 
 
 def parse_grid(text: str) -> tuple[int, int]:

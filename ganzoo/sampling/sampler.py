@@ -26,11 +26,15 @@ class Sampler:
     """
 
     space = "z"
+    max_chunk: int | None = None  # images generated at once; None: as many as fit in memory
 
     def __init__(self, generator: Any, attributes: np.ndarray | None = None) -> None:
         self.generator, self.attributes = generator, attributes
         self.classes: int = generator.classes
         self.condition_width = condition_width(generator)
+
+    def reuse(self, other: Any) -> None:
+        """Take over what another sampler of the same weights has computed. Here there is nothing."""
 
     def code(self, z: np.ndarray, conditions: np.ndarray | None = None) -> np.ndarray:
         """Return the codes of latents z (N, latent) and labels (N, classes) or attributes (N, A), between which walks
@@ -47,6 +51,14 @@ class Sampler:
         """Split codes (..., length) into their vectors and conditions."""
         length = codes.shape[-1] - self.condition_width
         return codes[..., :length], codes[..., length:]
+
+    def between(self, start: np.ndarray, end: np.ndarray, fraction: float) -> np.ndarray:
+        """Return the code at a fraction of the way between two codes (length,): linear in w, spherical in z, and linear
+        for conditions."""
+        (first, condition), (last, other) = self.split(start), self.split(end)
+        vector = PATHS["linear" if self.space == "w" else "spherical"](first, last, fraction)
+        code: np.ndarray = np.concatenate([vector, lerp(condition, other, fraction)])
+        return code.astype(start.dtype)
 
     @property
     def walk_centre(self) -> Any:
@@ -77,7 +89,7 @@ class Sampler:
 
     def stream(self, codes: Iterable[tuple[np.ndarray, Key]]) -> Iterator[np.ndarray]:
         """Yield an image uint8 (H, W, C) for each code and its key, generated in chunks that fit in memory."""
-        remaining, count = iter(codes), chunk_size(self.generator)
+        remaining, count = iter(codes), self.max_chunk or chunk_size(self.generator)
         while chunk := list(islice(remaining, count)):
             yield from self.generate_batch(np.stack([code for code, _ in chunk]), [key for _, key in chunk])
             run_pending()

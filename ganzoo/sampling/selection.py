@@ -13,7 +13,7 @@ from ganzoo.checkpoints.loading import load_attributes, load_generator, trained_
 from ganzoo.errors import OptionError, UnsupportedByModelError
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling import latents, sampler
-from ganzoo.sampling.generation import Row, mixing_sheet, walk_frames, walk_grid
+from ganzoo.sampling.generation import Row, images_of, mixing_sheet, walk_frames, walk_grid
 from ganzoo.sampling.request import (
     GenerateRequest,
     check_walk_length,
@@ -53,7 +53,7 @@ def sampler_of(saved: Checkpoint, generator: Any, request: GenerateRequest) -> s
 
     rows = chosen_attributes(request, load_attributes(saved, generator), generator, saved.data)
     if isinstance(generator, StyleGenerator):
-        space = request.space or ("w" if request.kind == "interpolate" else "z")
+        space = request.space or ("w" if request.kind == "interpolate" or request.points else "z")
         return StyleSampler(generator, request.psi, request.psi_layers, request.noise, space, rows)
     if request.style_flags:
         raise UnsupportedByModelError(
@@ -80,29 +80,40 @@ def chosen_attributes(
 
 
 def rows_of(request: GenerateRequest, sampler: Any, data: DataInfo) -> list[Row]:
-    """Return a row for each requested class. UnsupportedByModelError if the generator has no classes, OptionError if a
-    class is unknown or needs more seeds than there are."""
-    classes = sampler.classes
+    """Return a row of seeds or points for each requested class. UnsupportedByModelError if the generator has no
+    classes, OptionError if a class is unknown or needs more seeds than there are."""
+    classes, places = sampler.classes, request.points or request.seeds
     if not classes:
         if request.classes is not None:
             hint = "; train one with --conditional"
             if sampler.attributes is not None:
                 hint = f", but the attributes {shortened(data.attributes)}; set them with --attributes"
             raise UnsupportedByModelError(f"--class: this model has no classes{hint}.")
-        return [Row(default_seeds(request) if request.seeds is None else request.seeds)]
+        return [Row(default_seeds(request) if places is None else places)]
     names, labels = latents.class_names(classes, data.domains), np.eye(classes, dtype=np.float32)
     chosen = parse_classes(request.classes, names)
     most = max(count or 0 for _, count in chosen)
-    seeds = request.seeds or list(range(max(most, len(default_seeds(request, len(chosen))))))
+    seeds = places or list(range(max(most, len(default_seeds(request, len(chosen))))))
     if most > len(seeds):
         raise OptionError(f"--class {request.classes}: {most} images of a class need as many seeds; --seeds has fewer.")
     return [Row(seeds[:count], names[index], labels[index]) for index, count in chosen]
 
 
+def requested_images(sampler: Any, request: GenerateRequest, rows: list[Row]) -> Iterator[np.ndarray]:
+    """Yield an image uint8 (H, W, C) for each seed or point of each row, mixed if the request says so. OptionError if
+    the images lack the requested layers."""
+    if request.mix_with is None:
+        return images_of(sampler, rows)
+    layers = parse_mix_layers(request.mix_layers)(sampler.generator.style_layers())
+    return images_of(sampler, rows, (request.mix_with, layers))
+
+
 def requested_walk(sampler: Any, request: GenerateRequest, data: DataInfo) -> tuple[Iterator[np.ndarray], int]:
     """Return the frames uint8 (H, W, C) of a requested walk, and their number. Each cell of the grid walks through its
     share of the seeds. OptionError if the seeds can't be shared among the cells, or the walk is too long."""
-    rows = rows_of(replace(request, seeds=request.seeds or default_seeds(request)), sampler, data)
+    if not request.points:
+        request = replace(request, seeds=request.seeds or default_seeds(request))
+    rows = rows_of(request, sampler, data)
     seeds = rows[0].seeds
     grid = request.grid or walk_grid(len(seeds))
     cells = grid[0] * grid[1]

@@ -48,6 +48,13 @@ class StyleSampler(Sampler):
         self.cutoff = layers if limit is None else min(limit, layers)
         self._constant_noise: dict[int, list[Any]] = {}
 
+    def reuse(self, other: StyleSampler) -> None:
+        """Take over what another sampler of the same weights has computed: the means of w and the noise."""
+        if np.array_equal(self.attributes, other.attributes) and "means" in vars(other):  # type: ignore[arg-type]
+            self.means = other.means
+        if self.noise == other.noise:
+            self._constant_noise = other._constant_noise
+
     def code(self, z: np.ndarray, conditions: np.ndarray | None = None) -> np.ndarray:
         """Return the codes of latents z (N, latent) and labels (N, classes) or attributes (N, A), with the untruncated
         w in place of z if `space` is 'w'."""

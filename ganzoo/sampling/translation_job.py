@@ -35,18 +35,26 @@ def open_translation(
 ) -> tuple[TranslationJob, Translator | DirectTranslator]:
     """Check a request, start Jittor, and return the job and the checkpoint's translator. UnsupportedByModelError if the
     model does not translate images; other errors are those of `TranslationJob`."""
-    model = saved.model(registry)
-    if not model.is_conditional(saved.options(model)) or not saved.data.domains:  # known without building the model
-        raise UnsupportedByModelError(
-            f"--source: {model.name} generates images from latents; it can't translate images."
-        )
+    require_translation(saved, registry)
     job = TranslationJob(request, saved.data)
     backend.start(device)
     return job, load_translator(saved, registry)
 
 
+def require_translation(saved: Checkpoint, registry: Registry) -> None:
+    """Raise UnsupportedByModelError if it is clear without building the model that it does not translate images."""
+    model = saved.model(registry)
+    if not model.is_conditional(saved.options(model)) or not saved.data.domains:
+        raise UnsupportedByModelError(
+            f"--source: {model.name} generates images from latents; it can't translate images."
+        )
+
+
 class TranslationJob:
-    """A translation request, checked as a whole before Jittor is started."""
+    """A translation request, checked as a whole before Jittor is started. `sampler` may be set to an earlier one of the
+    same translator, which knows its mean styles."""
+
+    sampler: TranslationSampler | None = None
 
     def __init__(self, request: TranslateRequest, data: DataInfo) -> None:
         self.request, self.data = request, data
@@ -104,7 +112,7 @@ class TranslationJob:
             if flags := self.request.style_flags:
                 raise UnsupportedByModelError(f"{flags[0]}: {model} translates images without styles.")
             return self._directions(translator)
-        sampler, names, seeds = TranslationSampler(translator), self.data.domains, self.request.seeds
+        sampler, names, seeds = self._sampler_of(translator), self.data.domains, self.request.seeds
         if self.references is None:
             return [
                 NamedStyle(f"{filename_part(names[domain])}-seed{seed:04d}", f"{names[domain]} {seed}", style)
@@ -118,6 +126,11 @@ class TranslationJob:
             NamedStyle(f"{filename_part(names[domain])}-{name}", names[domain], style, reference)
             for (name, domain, style), reference in zip(described, on_sheet)
         ]
+
+    def _sampler_of(self, translator: Translator) -> TranslationSampler:
+        if self.sampler is None:
+            self.sampler = TranslationSampler(translator)
+        return self.sampler
 
     def _directions(self, translator: DirectTranslator) -> list[NamedStyle]:
         """Return a style for each direction to a requested domain, with the direction as its code."""
@@ -139,7 +152,7 @@ class TranslationJob:
                 for source, style in pairs
             )
         else:
-            sampler = TranslationSampler(translator)
+            sampler = self._sampler_of(translator)
             translated = sampler.stream((source.pixels, style.code) for source, style in pairs)
         images = progress(translated, len(self.sources) * len(styles), "image")
         for (source, style), image in zip(labels, images):
@@ -147,7 +160,7 @@ class TranslationJob:
 
     def walk(self, translator: Translator) -> tuple[Iterator[np.ndarray], int]:
         """Return the frames uint8 (H, W, C) of a walk from style to style, and their number."""
-        sampler = TranslationSampler(translator)
+        sampler = self._sampler_of(translator)
         request, sources = self.request, np.stack([source.pixels for source in self.sources])
         if self.references is not None:
             indices, names = self.reference_domains, self.data.domains

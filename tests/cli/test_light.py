@@ -31,6 +31,7 @@ COMMANDS = [
     ["import", "stargan2", "--help"],
     ["runs"],
     ["runs", "--sort", "kimg", "--json"],
+    ["explore", "--help"],
     ["card", "--help"],
     ["push", "--help"],
     ["zoo"],

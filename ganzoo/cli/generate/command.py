@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     "--seeds", metavar="LIST", help="Seeds of the latents, e.g. 0-31 or 3,5,8.  [default: 0-31; with --source 0-9]"
 )
 @click.option(
+    "--at",
+    metavar="X,Y",
+    multiple=True,
+    help="Point of the plane of seeds, instead of --seeds: 3,2 is seed 203, and 3.5,2 lies between seeds 203 and 204. "
+    "Can be given several times.",
+)
+@click.option(
     "--class",
     metavar="LIST|all",
     help="Class-conditional: classes to generate, e.g. 7 or cat:4,dog:4, with the first 4 seeds for each.  [default: "
@@ -103,6 +110,12 @@ if TYPE_CHECKING:
 )
 @click.option("--sources", metavar="LIST", help="Seeds of the sources of --mix.  [default: 0-4]")
 @click.option("--destinations", metavar="LIST", help="Seeds of the destinations of --mix.  [default: 5-7]")
+@click.option(
+    "--mix-with",
+    type=click.IntRange(0),
+    metavar="SEED",
+    help="Style-based: give every image the style of this seed in the --mix-layers.",
+)
 @click.option(
     "--mix-layers",
     metavar="coarse|middle|fine|A-B",

@@ -11,10 +11,11 @@ import numpy as np
 from ganzoo.errors import OptionError, format_count
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling import image_files
-from ganzoo.sampling.generation import images_of, progress, sheet_of
+from ganzoo.sampling.generation import progress, sheet_of
 from ganzoo.sampling.input_images import filename_part
+from ganzoo.sampling.plane import place_name
 from ganzoo.sampling.request import GenerateRequest
-from ganzoo.sampling.selection import requested_mixing, requested_walk, rows_of
+from ganzoo.sampling.selection import requested_images, requested_mixing, requested_walk, rows_of
 from ganzoo.sampling.sheets import max_sheet_images
 
 
@@ -28,18 +29,19 @@ def write_images(sampler: Any, request: GenerateRequest, data: DataInfo, out: Pa
         raise OptionError(f"--grid: {grid[0]}x{grid[1]} has no room for {count} seeds.")
     on_sheet: list[list[np.ndarray]] = [[] for _ in rows]
     left = max_sheet_images(data)
-    images = images_of(sampler, rows)
+    images = requested_images(sampler, request, rows)
     for index, row in enumerate(rows):
         prefix = f"{filename_part(row.name)}-" if row.name else ""
-        for seed, image in zip(row.seeds, images):
-            image_files.save(out / f"{prefix}seed{seed:04d}.png", image)
+        for place, image in zip(row.seeds, images):
+            image_files.save(out / f"{prefix}{place_name(place)}.png", image)
             if left > 0:
                 on_sheet[index].append(image)
                 left -= 1
     shown = [row for row in on_sheet if row]
     image_files.save(out / "grid.png", sheet_of(shown, [row.name for row in rows][: len(shown)], grid))
     on_it = sum(map(len, shown))
-    yield f"{format_count(count, 'image')}: {out}/{'CLASS-' if rows[0].name else ''}seed*.png"
+    names = f"{'CLASS-' if rows[0].name else ''}{'at' if request.points else 'seed'}*.png"
+    yield f"{format_count(count, 'image')}: {out}/{names}"
     yield f"sheet{'' if on_it == count else f' of the first {on_it}'}: {out / 'grid.png'}"
 
 

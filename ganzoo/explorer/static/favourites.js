@@ -1,0 +1,101 @@
+// The list of favourites, and the walk between them.
+
+import { Place, showWords, text } from "./pictures.js";
+import { query } from "./state.js";
+
+const $ = (id) => document.getElementById(id);
+let count = 0; // of places for thumbnails
+
+export function showList(favourites, { choose, remove, describe, copy }) {
+  $("no-favourites").hidden = favourites.length > 0;
+  const items = favourites.map((favourite, index) => {
+    const item = document.createElement("li");
+    const show = document.createElement("button");
+    const image = document.createElement("img");
+    const code = document.createElement("code");
+    const row = document.createElement("div");
+    const [copying, removing] = ["Copy", "Remove"].map((name) => Object.assign(document.createElement("button"), { type: "button", textContent: name }));
+    Object.assign(show, { type: "button", className: "show" });
+    image.alt = `Favourite ${index + 1}: ${describe(favourite)}`;
+    show.append(image);
+    show.addEventListener("click", () => choose(favourite));
+    copying.setAttribute("aria-label", `Copy the command of favourite ${index + 1}`);
+    copying.addEventListener("click", () => copy(code.textContent, copying));
+    removing.setAttribute("aria-label", `Remove favourite ${index + 1}`);
+    removing.addEventListener("click", () => remove(index));
+    row.className = "row";
+    row.append(copying, removing);
+    item.append(show, code, row);
+    count += 1;
+    new Place(`favourite-${count}`, image, {
+      done: (command) => showWords(code, command),
+      failed: (problem) => { code.textContent = problem; },
+    }).show(query(favourite));
+    return item;
+  });
+  $("list").replaceChildren(...items);
+}
+
+function walkQuery(favourites, state, format) {
+  const params = new URLSearchParams({ steps: $("steps").value, fps: $("fps").value, format });
+  favourites.forEach((each, index) => {
+    const look = index === 0 ? { ...each, psi: state.psi, noise: state.noise } : each;
+    params.append("stop", query(look).toString() || "x=0");
+  });
+  return params;
+}
+
+let playing = null; // the address of the animation that is shown
+
+export function showWalk(favourites, state, generates) {
+  $("walk").hidden = !generates || favourites.length < 2;
+  if ($("walk").hidden) return;
+  text(`/command?${walkQuery(favourites, state, "webp")}`).then(
+    (command) => showWords($("walk-command"), command),
+    (problem) => { $("walk-command").textContent = problem.message; },
+  );
+}
+
+async function render(favourites, state, format) {
+  $("walk-message").textContent = `Rendering ${favourites.length * Number($("steps").value)} frames ...`;
+  const response = await fetch(`/walk?${walkQuery(favourites, state, format)}`);
+  if (!response.ok) throw new Error(await response.text());
+  return URL.createObjectURL(await response.blob());
+}
+
+export function stop() {
+  if (playing === null) return false;
+  URL.revokeObjectURL(playing);
+  playing = null;
+  $("play").setAttribute("aria-pressed", "false");
+  $("play").textContent = "Play";
+  return true;
+}
+
+export async function play(favourites, state) {
+  $("play").disabled = true;
+  try {
+    playing = await render(favourites, state, "webp");
+    $("picture").src = playing;
+    $("picture").alt = `Walk between ${favourites.length} favourites`;
+    $("play").setAttribute("aria-pressed", "true");
+    $("play").textContent = "Stop";
+    $("walk-message").textContent = "";
+  } catch (problem) {
+    $("walk-message").textContent = problem.message;
+  }
+  $("play").disabled = false;
+}
+
+export async function save(favourites, state, format, button) {
+  button.disabled = true;
+  try {
+    const url = await render(favourites, state, format);
+    Object.assign(document.createElement("a"), { href: url, download: `walk.${format}` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60000);
+    $("walk-message").textContent = `Saved walk.${format}.`;
+  } catch (problem) {
+    $("walk-message").textContent = problem.message;
+  }
+  button.disabled = false;
+}

@@ -1,0 +1,191 @@
+"""Tests of the page of `ganzoo explore` in a browser."""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import TINY_RUN_OPTIONS
+from tests.support.stylegan_checkpoint import write_checkpoint
+
+PICTURE = "document.getElementById('picture').naturalWidth > 0"
+
+
+def until(page, expression: str) -> None:
+    """Wait until an expression is true. Playwright's own function needs `eval`, which the page forbids."""
+    end = time.monotonic() + 30
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, f"{expression}: {page.text_content('#caption')}"
+        time.sleep(0.03)
+
+
+def opened(page, address: str) -> None:
+    page.goto(address)
+    page.wait_for_selector("#main:not([hidden])")
+    until(page, PICTURE)
+
+
+def caption(page, text: str) -> None:
+    """Wait until the caption of the picture contains a text."""
+    until(page, f"document.getElementById('caption').textContent.includes({text!r})")
+
+
+def shown(page) -> np.ndarray:
+    """Return the pixels of the shown picture."""
+    content = page.evaluate(
+        """() => {
+            const image = document.getElementById('picture');
+            const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
+            const context = canvas.getContext('2d');
+            context.drawImage(image, 0, 0);
+            return [canvas.height, canvas.width, ...context.getImageData(0, 0, canvas.width, canvas.height).data];
+        }"""
+    )
+    height, width, *values = content
+    return np.array(values, np.uint8).reshape(height, width, 4)[:, :, :3]
+
+
+def by_command(ganzoo, page) -> np.ndarray:
+    """Return the pixels that the command on the page makes."""
+    words = shlex.split(page.text_content("#command"))
+    assert words[:2] == ["ganzoo", "generate"]
+    result = ganzoo(*words[1:], "--out", "made")
+    assert result.exit_code == 0, result.output
+    (path,) = [path for path in Path("made").glob("*.png") if path.name != "grid.png"]
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    path.unlink()
+    return pixels
+
+
+@pytest.fixture
+def styled(jittor, workdir):
+    write_checkpoint(workdir / "tiny.safetensors")
+    return "tiny.safetensors"
+
+
+def test_a_style_based_model_is_explored(ganzoo, page, explore, styled):
+    address = explore(styled)
+    opened(page, address)
+    caption(page, "seed 0, psi 0.7, const noise")
+    assert (shown(page) == by_command(ganzoo, page)).all()
+    assert page.is_hidden("#class-controls")
+    assert page.is_hidden("#source-controls")
+
+    box = page.locator("#frame").bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 120, box["y"] + 150, steps=5)
+    page.mouse.up()
+    caption(page, "between seeds, at 0.5, 0.313")
+    assert "--at 0.5,0.313" in page.text_content("#command")
+
+    page.focus("#frame")
+    page.keyboard.press("Shift+ArrowRight")
+    caption(page, "seed 2")
+    page.keyboard.press("ArrowDown")
+    caption(page, "at 2, 0.1")
+    page.keyboard.press("s")
+    page.keyboard.press("-")
+    caption(page, "seed 2, psi 0.65")
+    page.fill("#seed", "4711")
+    caption(page, "seed 4711")
+    page.select_option("#noise", "none")
+    page.check("#mixing")
+    page.fill("#mix", "8")
+    page.click("text=middle")
+    caption(page, "psi 0.65, none noise, layers 4-7 of seed 8")
+    assert (shown(page) == by_command(ganzoo, page)).all()
+    assert page.get_attribute("#picture", "alt") == "stylegan: " + page.text_content("#caption")
+
+    until(page, "location.hash.includes('mix=8')")
+    before, link = shown(page), page.url
+    page.goto("about:blank")
+    opened(page, link)
+    caption(page, "seed 4711, psi 0.65, none noise, layers 4-7 of seed 8")
+    assert (shown(page) == before).all()
+    assert page.is_checked("#mixing")
+
+
+def test_favourites_are_kept_in_the_address_and_walked_through(ganzoo, page, explore, styled):
+    opened(page, explore(styled))
+    page.keyboard.press("f")
+    page.fill("#seed", "5")
+    caption(page, "seed 5")
+    page.click("#keep")
+    until(page, "document.querySelectorAll('#list img[src]').length === 2")
+    until(page, "location.hash.split('favourite=').length === 3")
+    page.reload()
+    until(page, "document.querySelectorAll('#list img[src]').length === 2")
+    until(page, "document.querySelector('#list code').textContent.includes('--seeds 0 --psi 0.7')")
+    page.fill("#steps", "2")
+    page.locator("#steps").blur()
+    until(page, "document.getElementById('walk-command').textContent.includes('--steps 2')")
+    assert "--interpolate --seeds 0,5 --psi 0.7 --noise const --grid 1x1" in page.text_content("#walk-command")
+    page.click("#play")
+    page.wait_for_selector("#play[aria-pressed=true]")
+    assert page.text_content("#play") == "Stop"
+    page.keyboard.press("p")
+    page.wait_for_selector("#play[aria-pressed=false]")
+    for name, start in (("gif", b"GIF89a"), ("webp", b"RIFF"), ("mp4", b"\0\0\0")):
+        with page.expect_download() as download:
+            page.click(f".export[value={name}]")
+        path = Path(download.value.path())
+        assert download.value.suggested_filename == f"walk.{name}"
+        assert path.read_bytes().startswith(start)
+    page.click("[aria-label='Remove favourite 1']")
+    until(page, "document.querySelectorAll('#list li').length === 1")
+    assert page.is_hidden("#walk")
+
+
+def test_a_class_is_chosen(ganzoo, page, explore, domains):
+    assert ganzoo("train", "gan", "--conditional", "--data", "pictures", *TINY_RUN_OPTIONS).exit_code == 0
+    opened(page, explore())
+    caption(page, "seed 0, class one")
+    page.select_option("#class", "two")
+    caption(page, "seed 0, class two")
+    assert (shown(page) == by_command(ganzoo, page)).all()
+    assert page.is_hidden("#style-controls")
+    assert page.is_hidden("#mix-controls")
+    assert re.search(r"gan, pictures, 8 px, 0.016 kimg", page.text_content("#facts"))
+    with page.expect_download() as download:
+        page.click("#save")
+    assert Image.open(download.value.path()).size == (8, 8)
+
+
+def test_an_image_is_translated(ganzoo, page, explore, domains):
+    narrow = ["--size", "64", "--channels-base", "512", "--channels-max", "64", "--batch", "2", "--kimg", "0.002"]
+    assert ganzoo("train", "stargan2", "--data", "pictures", *narrow).exit_code == 0
+    opened(page, explore())
+    caption(page, "translated to one, look of seed 0")
+    assert page.is_hidden("#plane-controls")
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 70, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "png")
+    Path("mine.png").write_bytes(buffer.getvalue())
+    page.set_input_files("#upload", files=[{"name": "mine.png", "mimeType": "image/png", "buffer": buffer.getvalue()}])
+    until(page, "document.getElementById('command').textContent.includes('--source mine.png')")
+    page.select_option("#domain", "two")
+    page.fill("#look-seed", "3")
+    caption(page, "translated to two, look of seed 3")
+    difference = np.abs(shown(page).astype(int) - by_command(ganzoo, page))
+    assert difference.max() <= 1  # rounding differs between batch sizes
+    until(page, "document.querySelectorAll('#strip img[src]').length === 2")
+    page.set_input_files(
+        "#reference-upload", files=[{"name": "it.png", "mimeType": "image/png", "buffer": buffer.getvalue()}]
+    )
+    caption(page, "translated to two, look of the reference")
+    page.click("#strip button >> nth=0")
+    caption(page, "translated to one, look of the reference")
+    until(page, "location.hash.includes('reference=')")
+    before = shown(page)
+    page.reload()
+    until(page, PICTURE)
+    caption(page, "translated to one, look of the reference")
+    assert (shown(page) == before).all()
