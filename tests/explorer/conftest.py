@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.support.browser import chromium, watched_page
 
 START_SECONDS = 120
 
@@ -46,32 +48,17 @@ def explore(workdir: Path) -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[object]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs Chromium")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+def browser() -> Iterator[Any]:
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture
-def page(chromium, explore):
+def page(browser, explore) -> Iterator[Any]:
     """Return a page of the browser. The test fails if its console shows an error, or if it asks another server."""
-    context = chromium.new_context(accept_downloads=True)
-    opened = context.new_page()
-    problems: list[str] = []
-    addresses: set[str] = set()
-    opened.on(
-        "console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None
-    )
-    opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.on("request", lambda request: addresses.add(request.url))
-    yield opened
-    own = re.match(r"https?://[^/]+/", opened.url)
-    context.close()
-    assert problems == []
-    foreign = [each for each in addresses if own is None or not each.removeprefix("blob:").startswith(own[0])]
+    with watched_page(browser, accept_downloads=True) as watched:
+        yield watched.page
+        own = re.match(r"https?://[^/]+/", watched.page.url)
+    assert watched.problems == []
+    foreign = [each for each in watched.addresses if own is None or not each.removeprefix("blob:").startswith(own[0])]
     assert [each for each in foreign if not each.startswith("about:")] == []
