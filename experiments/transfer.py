@@ -4,8 +4,9 @@
 
 Trains a model on the other five styles, and then, on a few images of the style, three runs of equal length: from
 scratch, with the weights of that model (`--from`), and with its first discriminator blocks frozen (`--freeze-d`).
-Prints their FIDs against all images of the style, and writes transfer.png. With `--source`, the first training is
-skipped. Everything is written to one folder; the runs are those of `ganzoo runs --experiments FOLDER`.
+Prints their FIDs against all images of the style, and draws them with samples of each in transfer.png. With `--source`,
+the first training is skipped. Everything is written to one folder; the runs are those of `ganzoo runs --experiments
+FOLDER`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ganzoo.interfaces.options import options_by_name
 from ganzoo.registry import plugins
 
 DATA = "avatars"
+ROWS, COLUMNS = 2, 10  # of images in the picture
 
 
 def write_data(folder: Path, style: str, count: int, size: int) -> dict[str, Path]:
@@ -47,15 +49,23 @@ def fids(run: Path, real: Path, samples: int) -> dict[float, float]:
     return found
 
 
-def draw(path: Path, curves: dict[str, dict[float, float]], title: str) -> None:
+def draw(path: Path, curves: dict[str, dict[float, float]], images: dict[str, np.ndarray], title: str) -> None:
+    """Plot the FIDs, and below them some images of each kind, uint8 (ROWS * COLUMNS, H, W, C)."""
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    heights = [3.6, *(7 * ROWS / COLUMNS + 0.2 for _ in images)]
+    figure, (axes, *others) = pyplot.subplots(
+        len(heights), figsize=(7, sum(heights)), height_ratios=heights, layout="constrained"
+    )
     for name, values in curves.items():
         axes.plot([*values], [*values.values()], marker=".", label=name)
     axes.set(xlabel="kimg", ylabel="FID", title=title)
     axes.legend()
+    for (name, kind), axes in zip(images.items(), others):
+        axes.imshow(np.vstack([np.hstack(row) for row in kind.reshape(ROWS, COLUMNS, *kind.shape[1:])]))
+        axes.set_title(name, fontsize=9, loc="left")
+        axes.axis("off")
     figure.savefig(path, dpi=100)
 
 
@@ -121,7 +131,9 @@ def main(
     }
     curves = {name: fids(run.path, data["style"], samples) for name, run in runs.items()}
     print_table(curves)
-    draw(home / "transfer.png", curves, f"{model} on {images} images of {style}, {size} px, --augment {augment}")
+    shown = {"real images": np.load(data["few"])[: ROWS * COLUMNS]}
+    shown |= {name: np.asarray(run.generate(range(ROWS * COLUMNS))) for name, run in runs.items()}
+    draw(home / "transfer.png", curves, shown, f"{model} on {images} images of {style}, {size} px, --augment {augment}")
     print(f"written: {home / 'transfer.png'}")
 
 
