@@ -37,8 +37,8 @@ class ImageView:
 
 @dataclass(frozen=True)
 class Sample:
-    """An image and, if the model uses them, two reference images and their domain; or an image of each of the
-    `domains`, the first of which is `image`. If they are `paired`, the loader replaces all of them together."""
+    """An image and, if the model uses them, two reference images and their domain, `target`; or one image per domain,
+    in `domains`, and `image` is the first of them. If they are `paired`, the loader replaces all of them together."""
 
     image: ImageView
     references: tuple[ImageView, ImageView] | None = None
@@ -204,9 +204,9 @@ def indices_by_name(dataset: Dataset) -> np.ndarray:
 def _without_partner(dataset: str, images: Sequence[str]) -> str:
     count = len(images)
     named = ", ".join(images[:MAX_NAMED]) + (", ..." if count > MAX_NAMED else "")
-    which = "image has no image" if count == 1 else "images have no image"
+    which = "image has no partner" if count == 1 else "images have no partner"
     return (
-        f"{dataset}: {count:,} {which} of the same name in every other domain: {named}. Add the missing "
+        f"{dataset}: {count:,} {which} of the same name in another domain: {named}. Add the missing "
         f"ones, or remove {'it' if count == 1 else 'these'}."
     )
 

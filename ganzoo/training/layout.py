@@ -1,7 +1,7 @@
 """What the axes of a model's weights stand for: image channels, domains, attributes.
 
 A model does not declare this. An axis whose length changes when the networks are built for another number of domains,
-say, is an axis of domains. Building networks computes nothing.
+say, is an axis of domains. Building networks again is cheap: Jittor doesn't compute weights that nobody uses.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 Key = tuple[str, str]  # the name of a network, and the dotted name of one of its arrays
 Shape = tuple[int, ...]
 
-CONDITIONS = ("domains", "attributes")  # entries of DataInfo with the names of what an axis can stand for
+CONDITIONS = ("domains", "attributes")  # fields of DataInfo, tuples of names, on which the length of an axis can depend
 
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis of an array: `first` positions for something else, then `each` positions for each item, such as a domain.
+    """An axis of an array: `offset` positions for something else, then `per_item` for each item, such as a domain.
 
     In a layer whose inputs are latents and labels, the labels are thus expected last.
     """
 
     index: int
-    first: int
-    each: int
+    offset: int
+    per_item: int
 
     @classmethod
     def between(cls, shape: Shape, other: Shape | None, items: int, other_items: int) -> Axis | None:
@@ -41,21 +41,21 @@ class Axis:
         if other is None or len(shape) != len(other) or len(changed) != 1:
             return None
         (index,) = changed
-        each, rest = divmod(other[index] - shape[index], other_items - items)
-        first = shape[index] - each * items
-        return None if rest or each < 1 or first < 0 else cls(index, first, each)
+        per_item, rest = divmod(other[index] - shape[index], other_items - items)
+        offset = shape[index] - per_item * items
+        return None if rest or per_item < 1 or offset < 0 else cls(index, offset, per_item)
 
     def length(self, items: int) -> int:
         """Return the length of the axis for a number of items."""
-        return self.first + self.each * items
+        return self.offset + self.per_item * items
 
 
 class Layout:
     """The arrays of a model's networks for some data: their shapes, and what their axes and names stand for.
 
-    `conditions` has the axes of domains or attributes, with which of the two it is. `by_domain` has the arrays of which
-    there is one for each domain: the domain's index, and the name with '{}' in place of the index. A replay buffer has
-    no weights, so its arrays are left out.
+    `conditions` maps an array to 'domains' or 'attributes', and its axis of these. `by_domain` maps each array that
+    exists once per domain to the domain's index, and the array's name with '{}' in place of the index. A replay buffer
+    has no weights, so its arrays are left out.
     """
 
     def __init__(self, build: Callable[[DataInfo], Setup], data: DataInfo) -> None:
@@ -85,7 +85,7 @@ class Layout:
             key: Axis.between(shape, others.get(key), self.data.channels, channels)
             for key, shape in self.shapes.items()
         }
-        return {key: axis for key, axis in found.items() if axis is not None and not axis.first}
+        return {key: axis for key, axis in found.items() if axis is not None and not axis.offset}
 
     def is_output(self, key: Key, axis: int) -> bool:
         """Return whether an axis of an array is that of a layer's outputs: the first, but the second in the weight of a

@@ -29,10 +29,10 @@ class Channels:
         """Return the array for the new channels."""
         new, former = self.weights.shape
         moved = np.moveaxis(value, self.axis.index, 0)
-        made = np.tensordot(self.weights, moved.reshape(former, self.axis.each, *moved.shape[1:]), 1)
+        made = np.tensordot(self.weights, moved.reshape(former, self.axis.per_item, *moved.shape[1:]), 1)
         if self.offsets is not None:
             made = made + self.offsets.reshape(-1, *[1] * (made.ndim - 1))
-        return np.moveaxis(made.reshape(new * self.axis.each, *moved.shape[1:]), 0, self.axis.index)
+        return np.moveaxis(made.reshape(new * self.axis.per_item, *moved.shape[1:]), 0, self.axis.index)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Items:
 
     def apply(self, value: np.ndarray, fresh: np.ndarray) -> np.ndarray:
         """Return the array for the new items. `fresh` is the initial array of the new network."""
-        first, each = self.axis.first, self.axis.each
+        first, each = self.axis.offset, self.axis.per_item
         source, made = (np.moveaxis(array, self.axis.index, 0) for array in (value, np.array(fresh)))
         made[:first] = source[:first]
         for index, former in enumerate(self.former):
@@ -108,7 +108,7 @@ class Matcher:
         shape = list(self.stored[network, name])
         channels = self._channels(key, shape)
         items = self._items(key, (network, name), shape)
-        if items is not None and not items.axis.first and all(former is None for former in items.former):
+        if items is not None and not items.axis.offset and all(former is None for former in items.former):
             return NEW_ITEM
         if tuple(shape) != self.target.shapes[key]:
             return OTHER_SHAPE

@@ -99,7 +99,7 @@ class StyledLayer(nn.Module):  # type: ignore[misc]
 
     def __init__(self, channels: int, config: NetworkConfig) -> None:
         super().__init__()
-        self.noise = jt.zeros((1, channels, 1, 1))
+        self.noise = jt.zeros((1, channels, 1, 1))  # the learned strength for each channel
         self.adain = AdaIN(channels, config.latent, 1e-8 if config.paper else 1e-5, config.gain)
         self.noise_scale = 1.0 if config.paper else math.sqrt(2 / channels)
 

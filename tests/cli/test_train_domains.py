@@ -51,7 +51,7 @@ def test_an_image_without_a_partner_is_reported_in_one_line(jittor, ganzoo, two_
     (two_domains / "one" / "3.png").unlink()
     result = ganzoo(*TRAIN)
     assert result.exit_code == 1
-    assert "1 image has no image of the same name in every other domain: two/3. Add" in result.output
+    assert "1 image has no partner of the same name in another domain: two/3. Add" in result.output
     assert "Traceback" not in result.output
 
 

@@ -209,7 +209,7 @@ def test_paired_images_have_one_name_and_each_pair_comes_once_per_epoch(dataset,
 @pytest.mark.parametrize(
     ("names", "labels", "message"),
     [
-        ("xyx", [0, 0, 1], "kinds: 1 image has no image of the same name in every other domain: a/y. Add"),
+        ("xyx", [0, 0, 1], "kinds: 1 image has no partner of the same name in another domain: a/y. Add"),
         ("vwxyzz", [0, 0, 0, 1, 0, 1], "kinds: 4 images have .*: a/v, a/w, a/x, .... Add the missing ones"),
         ("xxx", [0, 1, 1], "kinds: b/x.png and b/x.png have the same name, so"),
     ],

@@ -1,4 +1,4 @@
-"""LSGAN, both variants: sizes, and every number of a training step against the reference."""
+"""LSGAN, variants zoo (of PyTorch-GAN) and tutorial (of Jittor): sizes, and a training step against the reference."""
 
 from __future__ import annotations
 

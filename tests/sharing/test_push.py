@@ -96,7 +96,7 @@ def test_a_readme_that_is_not_a_card_is_left_alone(push, hub, trained):
     assert (trained / "README.md").read_text() == "# my notes"
 
 
-def test_a_private_repository_is_created_as_such_and_a_public_one_is_not_used_for_it(push, hub):
+def test_push_private_creates_a_private_repository_and_refuses_a_public_one(push, hub):
     assert push("--private").exit_code == 0
     assert hub.repositories[NAME].private
     hub.repositories[NAME].private = False
@@ -178,7 +178,7 @@ def test_in_python_a_run_is_pushed_loaded_and_described(trained, hub):
     assert Path("mine/samples.png").exists()
 
 
-def test_a_shared_file_is_described_with_a_sheet_of_its_own(ganzoo, trained):
+def test_the_card_of_an_exported_file_gets_a_sheet_of_its_own(ganzoo, trained):
     assert ganzoo("export", str(trained), "--out", "shared.safetensors").exit_code == 0
     assert ganzoo("card", "shared.safetensors", "--out", "card/README.md").exit_code == 0
     assert Path("card/samples.png").read_bytes().startswith(b"\x89PNG")

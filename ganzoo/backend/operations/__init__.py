@@ -1,4 +1,5 @@
-"""Our own operations for the CPU. The following are for networks, and their gradients of any order use them too:
+"""Our own operations for the CPU. These are for networks, and differentiable to any order; the
+gradients use the same operations:
 
 * convolutions and matrix products by oneDNN, with cached primitives, and Winograd's algorithm where it is faster;
 * image filters;
@@ -61,7 +62,7 @@ class AdamSettings(Protocol):
 
 _FORWARD, _BACKWARD_DATA = 0, 1  # see Direction in convolution.h
 _HALVING, _DOUBLING = 2, 3  # see Kernels in bfloat16.h
-_MIN_CHANNELS = 32  # for convolutions with widened kernels
+_MIN_CHANNELS = 32  # for 3x3 convolutions fused with 2x up- or downsampling into one of 4x4
 _library: Any = None
 _operations: Any = None
 # Whether new convolutions and matrix products, and their gradients, round their inputs to bfloat16 (8 bits of
