@@ -135,8 +135,7 @@ def interruptible() -> Iterator[Interrupts]:
         _command = None
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, alarm)
-        for number, handler in former.items():
-            signal.signal(number, handler)
+        _restore_handlers(former, interrupts.number)
         signal.set_wakeup_fd(descriptor)
         with contextlib.suppress(BlockingIOError):
             _wakeup_sockets[0].recv(1 << 16)  # these signals have been handled
@@ -224,13 +223,20 @@ def watch_signals() -> Iterator[Stop]:
     finally:
         if former:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        for each, handler in former.items():
-            signal.signal(each, handler)
+        _restore_handlers(former, stop.number)
+
+
+def _restore_handlers(former: dict[int, Any], first: int | None) -> None:
+    """Restore these signal handlers. After a SIGHUP, further ones stay ignored: see `_restore_default_actions`."""
+    for number, handler in former.items():
+        if not number == first == signal.SIGHUP:
+            signal.signal(number, handler)
 
 
 def _restore_default_actions(numbers: Any, first: int) -> None:
     """Restore the default action of these signals, so that the next one ends the process even if Python is busy. Ignore
-    them for ECHO_SECONDS before that, because the `first` may be repeated."""
+    them for ECHO_SECONDS before that, because the `first` may be repeated. After a SIGHUP, ignore further ones for
+    good: when a terminal closes, the kernel sends the first, and the shell another when it gets to run."""
     handled = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     for number in handled:
         signal.signal(number, signal.SIG_IGN)
@@ -238,7 +244,8 @@ def _restore_default_actions(numbers: Any, first: int) -> None:
         _detach_from_terminal()
     time.sleep(ECHO_SECONDS)
     for number in handled:
-        signal.signal(number, signal.SIG_DFL)
+        if not number == first == signal.SIGHUP:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _detach_from_terminal() -> None:

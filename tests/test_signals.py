@@ -89,6 +89,23 @@ def test_a_repeated_signal_counts_once(code):
         assert child.wait(30) == -signal.SIGTERM
 
 
+@pytest.mark.parametrize("code", [WAITING, WORKING], ids=["training", "command"])
+def test_a_terminal_that_closes_may_send_sighup_again_later(code):
+    # the kernel signals the foreground job, and the shell does it again when it gets to run
+    code = f"import atexit, signal\natexit.register(signal.raise_signal, signal.SIGHUP)\n{code}"
+    with start(code=code) as child:
+        child.send_signal(signal.SIGHUP)
+        assert child.wait(30) == 128 + signal.SIGHUP
+    with start("stubborn", code=code) as child:
+        child.send_signal(signal.SIGHUP)
+        assert child.stdout.readline() == "stopping\n"
+        child.send_signal(signal.SIGHUP)
+        time.sleep(2 * ECHO_SECONDS)
+        assert child.poll() is None
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(30) == -signal.SIGTERM
+
+
 def test_an_interrupt_is_not_raised_during_an_import(tmp_path):
     (tmp_path / "swallowing.py").write_text(SWALLOWING)
     with start("importing", code=WORKING, env={**os.environ, "PYTHONPATH": str(tmp_path)}) as child:
