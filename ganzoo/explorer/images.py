@@ -24,6 +24,10 @@ MAX_OFFERED = 24  # images of the data set
 DATA_PREFIX = "data:"
 
 
+class TooLargeError(DataError):
+    """An upload has too many bytes or pixels."""
+
+
 @dataclass(frozen=True, eq=False)
 class FittedImage:
     """An image as the model expects it, uint8 (size, size, C), and the part of it that is not padding (left, top,
@@ -49,12 +53,14 @@ class Images:
         self.offered = {} if self._dataset is None else _first_of_each_domain(self._dataset)
 
     def add(self, content: bytes, file: str) -> str:
-        """Decode an upload, and return its name. DataError if it is too large or not an image."""
+        """Decode an upload, and return its name. TooLargeError, or DataError if it is not an image."""
         if len(content) > MAX_BYTES:
-            raise DataError(f"the image has more than {MAX_BYTES >> 20} MB.")
+            raise TooLargeError(f"the image has more than {MAX_BYTES >> 20} MB.")
         opened = peek(content, "the upload")
         if opened.width * opened.height > MAX_PIXELS:
-            raise DataError(f"the image has {opened.width} x {opened.height} px; the limit is {MAX_PIXELS:,} pixels.")
+            raise TooLargeError(
+                f"the image has {opened.width} x {opened.height} px; the limit is {MAX_PIXELS:,} pixels."
+            )
         image, size, fit = decode_opened(opened, content, "the upload"), self.data.size, self.data.fit
         try:
             pixels = to_array(image, self.data.channels, size, fit)

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from ganzoo.errors import DataError, GanzooError, describe_failure, is_out_of_memory
 from ganzoo.explorer import exports
-from ganzoo.explorer.images import MAX_BYTES
+from ganzoo.explorer.images import MAX_BYTES, TooLargeError
 from ganzoo.explorer.pictures import png
 from ganzoo.explorer.session import Session
 from ganzoo.explorer.state import State
@@ -28,6 +28,7 @@ from ganzoo.files import open_regular
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")  # name of a tab or of a place on its page
 MAX_UPLOADS, MAX_DECODED = 8, 2  # at the same time: each may have MAX_BYTES, and then hundreds of MB of pixels
+UPLOAD_SECONDS = 120.0  # until an upload must have arrived, or slow clients would keep all places
 DISCONNECT_SECONDS = 0.1  # between checks whether the browser still waits
 MAX_REPORT = 64 << 20  # bytes
 MAX_FILE_NAME = 200  # letters
@@ -72,8 +73,10 @@ class Server:
             try:
                 response: Response = await endpoint(request)
                 return response
+            except TooLargeError as error:
+                return PlainTextResponse(str(error), 413)
             except GanzooError as error:
-                return PlainTextResponse(str(error), 413 if "limit" in str(error) else 400)
+                return PlainTextResponse(str(error), 400)
             except BusyError:
                 return PlainTextResponse("Busy: too many pictures are waiting.", 503, {"Retry-After": "1"})
             except OvertakenError:
@@ -155,15 +158,14 @@ class Server:
         assert images is not None
         if self._uploads.locked():
             raise BusyError
-        content = bytearray()
         async with self._uploads:
-            async for part in request.stream():
-                content += part
-                if len(content) > MAX_BYTES:
-                    raise DataError(f"the limit for an image is {MAX_BYTES >> 20} MB.")
+            try:
+                content = await asyncio.wait_for(_received(request), UPLOAD_SECONDS)
+            except asyncio.TimeoutError:
+                return PlainTextResponse("The upload took too long.", 408, {"Connection": "close"})
         file = request.query_params.get("file", "")[:MAX_FILE_NAME] or "IMAGE"
         async with self._decoding:
-            name = await run_in_threadpool(images.add, bytes(content), file)
+            name = await run_in_threadpool(images.add, content, file)
         return JSONResponse({"name": name})
 
     async def _image(self, request: Request) -> Response:
@@ -184,3 +186,13 @@ class Server:
         except OSError:
             return PlainTextResponse("The report can't be read.", 404)
         return Response(content, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
+
+
+async def _received(request: Request) -> bytes:
+    """Return the body of a request. TooLargeError as soon as it has more than MAX_BYTES."""
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > MAX_BYTES:
+            raise TooLargeError(f"the limit for an image is {MAX_BYTES >> 20} MB.")
+    return bytes(content)

@@ -25,7 +25,7 @@ from ganzoo.explorer import exports, images, worker
 from ganzoo.explorer.images import Images
 from ganzoo.explorer.pictures import png
 from ganzoo.explorer.security import Guard
-from ganzoo.explorer.server import Server
+from ganzoo.explorer.server import MAX_UPLOADS, Server
 from ganzoo.explorer.state import State
 from ganzoo.explorer.worker import Worker
 
@@ -294,6 +294,33 @@ def test_a_huge_upload_is_refused_while_it_arrives(browser: TestClient, monkeypa
     monkeypatch.setattr("ganzoo.explorer.server.MAX_BYTES", 1 << 20)
     response = browser.post("/images", content=(bytes(1 << 20) for _ in range(10)))
     assert (response.status_code, response.text) == (413, "the limit for an image is 1 MB.")
+
+
+def test_only_an_image_that_is_too_large_is_answered_so(browser: TestClient) -> None:
+    response = browser.get(picture_url(more="&psi=limit"))
+    assert (response.status_code, response.text) == (400, "psi: 'limit' is not a number.")
+
+
+def test_an_upload_that_never_ends_leaves_its_place(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def trickle(sent: list[Any]) -> None:
+        async def receive() -> dict[str, Any]:
+            await asyncio.sleep(0.02)
+            return {"type": "http.request", "body": b"x", "more_body": True}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/images", "query_string": b"", "headers": []}
+        await asyncio.wait_for(server.app(scope, receive, send), 10)
+
+    async def upload_slowly() -> list[int]:
+        answers: list[list[Any]] = [[] for _ in range(MAX_UPLOADS)]
+        await asyncio.gather(*map(trickle, answers))
+        assert not server._uploads.locked()
+        return [answer[0]["status"] for answer in answers]
+
+    monkeypatch.setattr("ganzoo.explorer.server.UPLOAD_SECONDS", 0.2)
+    assert asyncio.run(upload_slowly()) == [408] * MAX_UPLOADS
 
 
 def test_an_image_of_too_many_pixels_is_not_decoded(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
