@@ -2,6 +2,7 @@
 const SVG = "http://www.w3.org/2000/svg", WIDTH = 480, HEIGHT = 220, LEFT = 52, RIGHT = 10, TOP = 12, BOTTOM = 24;
 const charts = [];
 let range = null; // kimg that all charts show; null: all
+const marks = JSON.parse((document.getElementById("marks") || { textContent: "[]" }).textContent);
 
 const read = (section) => JSON.parse(section.querySelector('script[type="application/json"]').textContent);
 const format = (value) => String(Number(value.toPrecision(4)));
@@ -144,11 +145,11 @@ class Chart {
     }
     for (const value of ticks(low, high, 5))
       element(this.svg, "text", { x: this.x(value), y: HEIGHT - 8, "text-anchor": "middle" }, format(value));
-    for (const [kimg, label] of this.data.marks.filter(([kimg]) => kimg >= low && kimg <= high)) {
-      const x = this.x(kimg);
-      if (label === "checkpoint") {
-        const mark = element(this.svg, "path", { class: "kept", d: `M${x - 5} ${HEIGHT - BOTTOM}h10l-5-8z` });
-        element(mark, "title", {}, `checkpoint at ${kimg} kimg`);
+    for (const { kimg, kind, label } of marks.filter((mark) => mark.kimg >= low && mark.kimg <= high)) {
+      const x = this.x(kimg), foot = HEIGHT - BOTTOM;
+      if (kind !== "stage") {
+        const shape = kind === "best" ? `M${x} ${foot}l6-7l-6-7l-6 7z` : `M${x - 5} ${foot}h10l-5-8z`;
+        element(element(this.svg, "path", { class: kind, d: shape }), "title", {}, label);
         continue;
       }
       element(this.svg, "line", { class: "mark", x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM });
@@ -187,7 +188,8 @@ class Chart {
       const item = html(this.legend, "span", "");
       html(item, "span", `key c${index % 8}`, index >= 8 ? "┅" : "━");
       const point = this.cursor === null ? undefined : curve.points.find(([x]) => x === this.cursor);
-      item.append(point ? `${curve.name} ${format(point[1])}` : curve.name);
+      html(item, "span", "name", curve.name).title = curve.name;
+      if (point) item.append(` ${format(point[1])}`);
     });
   }
 }
