@@ -57,7 +57,7 @@ def comparison_page(runs: Sequence[RunFacts]) -> str:
         _comparison([run.all_options for run in runs], names) or "<p>None.</p>",
         "<h2>Newest samples</h2>",
         f'<div class="newest">{"".join(newest)}</div>',
-        *_curves(panels_of({name: run.rows for name, run in zip(names, runs)}), recipes),
+        *_curves(panels_of({name: run.rows for name, run in zip(names, runs)}), recipes, order=names),
     ]
     return _document(", ".join(names), "\n".join(parts))
 
@@ -161,8 +161,11 @@ def _sheet_sections(facts: RunFacts, sheets: Sequence[Sheets], reals: Picture | 
         )
 
 
-def _curves(panels: Sequence[Panel], recipes: Mapping[str, str], marked: RunFacts | None = None) -> Iterator[str]:
-    """Yield the panels, with the marks of a run if one is given."""
+def _curves(
+    panels: Sequence[Panel], recipes: Mapping[str, str], marked: RunFacts | None = None, order: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yield the panels, with the marks of a run if one is given. Curves named in `order` have the colour of their place
+    there."""
     yield "<h2>Curves</h2>"
     if not panels:
         yield "<p>There are no statistics yet.</p>"
@@ -176,7 +179,12 @@ def _curves(panels: Sequence[Panel], recipes: Mapping[str, str], marked: RunFact
     table_rows = max(2, min(MAX_TABLE_ROWS, MAX_ALL_ROWS // sum(len(panel.curves) for panel in panels)))
     for panel in panels:
         data = [
-            {"name": curve.name, "points": [[_short(x), _short(y)] for x, y in curve.points]} for curve in panel.curves
+            {
+                "name": curve.name,
+                "colour": order.index(curve.name) if curve.name in order else index,
+                "points": [[_short(x), _short(y)] for x, y in curve.points],
+            }
+            for index, curve in enumerate(panel.curves)
         ]
         recipe = recipes.get(panel.title.removeprefix("metric: "), "")
         tables = "".join(_values(curve, table_rows) for curve in panel.curves)

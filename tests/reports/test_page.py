@@ -174,3 +174,9 @@ def test_a_page_that_can_not_be_written_is_an_error(tmp_path):
 )
 def test_durations_are_readable(seconds, text):
     assert format_seconds(seconds) == text
+
+
+def test_a_run_has_the_same_colour_in_all_curves(tmp_path):
+    one = run_folder(tmp_path / "one", [row(1)])
+    two = run_folder(tmp_path / "two", [row(1, watched={"augmentation/p": 0.5})])
+    assert '"title":"augmentation/p","curves":[{"name":"two","colour":1,' in render_comparison([one, two])

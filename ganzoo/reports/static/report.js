@@ -172,9 +172,9 @@ class Chart {
     const inside = points.filter(([x], at) => (points[at + 1] || [x])[0] >= low && (points[at - 1] || [x])[0] <= high);
     const path = inside.map(([x, value], at) =>
       `${at ? "L" : "M"}${this.x(x).toFixed(1)} ${y(value).toFixed(1)}`).join("");
-    const drawn = element(this.svg, "path", { class: `curve c${index % 8}`, d: inside.length === 1 ? `${path}h.1` : path,
+    const drawn = element(this.svg, "path", { class: `curve c${curve.colour % 8}`, d: inside.length === 1 ? `${path}h.1` : path,
       "stroke-linecap": "round" });
-    if (index >= 8) drawn.setAttribute("stroke-dasharray", "5 3");
+    if (curve.colour >= 8) drawn.setAttribute("stroke-dasharray", "5 3");
     if (inside.length === 1) drawn.setAttribute("stroke-width", "6");
     const box = element(this.svg, "clipPath", { id: `clip${this.number}-${index}` });
     element(box, "rect", { x: LEFT - 4, y: 0, width: this.width - LEFT - RIGHT + 8, height: HEIGHT });
@@ -184,9 +184,9 @@ class Chart {
   label() {
     this.legend.replaceChildren();
     if (this.cursor !== null) html(this.legend, "span", "", `${format(this.cursor)} kimg`);
-    this.data.curves.forEach((curve, index) => {
+    this.data.curves.forEach((curve) => {
       const item = html(this.legend, "span", "");
-      html(item, "span", `key c${index % 8}`, index >= 8 ? "┅" : "━");
+      html(item, "span", `key c${curve.colour % 8}`, curve.colour >= 8 ? "┅" : "━");
       const point = this.cursor === null ? undefined : curve.points.find(([x]) => x === this.cursor);
       html(item, "span", "name", curve.name).title = curve.name;
       if (point) item.append(` ${format(point[1])}`);
