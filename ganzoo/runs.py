@@ -100,6 +100,15 @@ class Run:
             print(message, flush=True)
         self.log(message)
 
+    def log_messages(self) -> list[str]:
+        """Return the messages in log.txt without their times, and without tracebacks. It is empty if the log can't be
+        read."""
+        try:
+            lines = self.log_file.read_text(errors="replace").splitlines()
+        except OSError:
+            return []
+        return [_TIME.sub("", line) for line in lines if _TIME.match(line)]
+
     def remove(self) -> None:
         """Delete the folder of a run that produced nothing."""
         shutil.rmtree(self.path, ignore_errors=True)

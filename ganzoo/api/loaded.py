@@ -30,7 +30,7 @@ from ganzoo.api.validation import validation_images
 from ganzoo.backend import exclusive
 from ganzoo.checkpoints.loading import load_translator, translator_of
 from ganzoo.checkpoints.opening import open_checkpoint
-from ganzoo.errors import OptionError
+from ganzoo.errors import OptionError, RunError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 from ganzoo.interfaces.translator import DirectTranslator
 from ganzoo.registry import plugins
@@ -301,6 +301,8 @@ class LoadedRun:
     def save_report(self, path: StrPath | None = None) -> Path:
         """Write the report of the run to an HTML file (None: report.html in its folder), and return its path. It has
         the samples over time, curves, numbers and warnings. RunError for a checkpoint outside a run's folder."""
+        if not Run(self.path).options_file.exists():
+            raise RunError(f"{self.checkpoint} is not in the folder of a run, so there are no statistics to report.")
         return save_report([Run(self.path)], self._registry, path)
 
     def push(

@@ -169,6 +169,16 @@ def read_description(path: Path) -> tuple[RunDescription, StateMetadata]:
         return _read_header(path, verify=False)
 
 
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Read only the shapes of the arrays in a checkpoint, without verifying the checksum. Errors as for `read`."""
+    with _described_errors(path), open_regular(path) as file:
+        layout = _parse_header(path, _read_header_bytes(file))
+        entries = {name: entry for name, entry in layout.items() if name != "__metadata__"}
+        if not all(isinstance(entry, dict) and _is_shape(entry.get("shape")) for entry in entries.values()):
+            raise ValueError("a shape in its header is invalid")
+        return {name: tuple(entry["shape"]) for name, entry in entries.items()}
+
+
 @contextlib.contextmanager
 def _described_errors(path: Path) -> Iterator[None]:
     """Turn what reading a file can raise into the errors of `read`."""
@@ -185,14 +195,8 @@ def _described_errors(path: Path) -> Iterator[None]:
 def _read_header(path: Path, verify: bool) -> tuple[RunDescription, StateMetadata]:
     """Return the descriptions in the header. With `verify`, check the file's checksum (format 1 has none)."""
     with open_regular(path) as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > _MAX_HEADER:
-            raise ValueError("its header is invalid")
-        header = file.read(length)
-        layout = json.loads(header)
-        metadata = layout.get("__metadata__") if isinstance(layout, dict) else None
-        if not isinstance(metadata, dict) or _DESCRIPTION not in metadata:
-            raise CorruptCheckpointError(f"{path}: a safetensors file, but not a checkpoint of ganzoo.")
+        header = _read_header_bytes(file)
+        metadata = _parse_header(path, header)["__metadata__"]
         entries = json.loads(metadata[_DESCRIPTION])
         if isinstance(entries, dict) and type(entries.get("format")) is int and entries["format"] > FORMAT:
             raise CheckpointError(f"{path}: format {entries['format']} is newer than this ganzoo; upgrade it.")
@@ -201,12 +205,33 @@ def _read_header(path: Path, verify: bool) -> tuple[RunDescription, StateMetadat
         except ValueError as error:
             raise CorruptCheckpointError(f"{path}: its description is damaged ({error}).") from error
         if verify and entries.get("format") != 1:
-            _verify_checksum(file, length, header, str(metadata.get(_CHECKSUM, "")).encode())
+            _verify_checksum(file, header, str(metadata.get(_CHECKSUM, "")).encode())
     return found
 
 
-def _verify_checksum(file: Any, length: int, header: bytes, checksum: bytes) -> None:
-    digest = hashlib.sha256(length.to_bytes(8, "little") + header.replace(checksum, _NO_CHECKSUM, 1))
+def _read_header_bytes(file: Any) -> bytes:
+    length = int.from_bytes(file.read(8), "little")
+    if length > _MAX_HEADER:
+        raise ValueError("its header is invalid")
+    header: bytes = file.read(length)
+    return header
+
+
+def _parse_header(path: Path, header: bytes) -> dict[str, Any]:
+    """Return the entries of a header: '__metadata__', with a description, and the layout of each array."""
+    layout = json.loads(header)
+    metadata = layout.get("__metadata__") if isinstance(layout, dict) else None
+    if not isinstance(metadata, dict) or _DESCRIPTION not in metadata:
+        raise CorruptCheckpointError(f"{path}: a safetensors file, but not a checkpoint of ganzoo.")
+    return dict(layout)
+
+
+def _is_shape(shape: Any) -> bool:
+    return isinstance(shape, list) and all(type(side) is int and side >= 0 for side in shape)
+
+
+def _verify_checksum(file: Any, header: bytes, checksum: bytes) -> None:
+    digest = hashlib.sha256(len(header).to_bytes(8, "little") + header.replace(checksum, _NO_CHECKSUM, 1))
     while block := file.read(_BLOCK):
         digest.update(block)
     if digest.hexdigest().encode() != checksum:

@@ -22,6 +22,7 @@ from ganzoo.interfaces.dataset import Dataset, LoaderConfig
 
 PREFETCH = 3  # batches decoded in advance
 MIN_BAD_SAMPLE = 100  # unreadable images that must be drawn before their share of the data set is estimated
+LEFT_OUT = "Left out of training."  # end of the message about an unreadable image
 CACHE_BYTES = 256 * 2**20  # of decoded images for later epochs: decoding small images is slower than training
 
 
@@ -211,5 +212,5 @@ class Loader:
         with read_errors.lock:  # two threads can find the same unreadable image at once
             if index in read_errors.bad:
                 return
-            self.on_bad_image(f"{error} Left out of training.")
+            self.on_bad_image(f"{error} {LEFT_OUT}")
             read_errors.bad.add(index)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.checkpoints import checkpoint
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, format_count
 from ganzoo.files import format_bytes
 from ganzoo.interfaces.options import changes, flag, format_value, resolve
 from ganzoo.interfaces.train_options import TrainOptions
-from ganzoo.reports.warnings import find_warnings
+from ganzoo.reports.best import Best, best_checkpoint
+from ganzoo.reports.log import parse_log
+from ganzoo.reports.parameters import count_parameters
+from ganzoo.reports.recipes import metric_recipes
+from ganzoo.reports.warnings import ended_early, find_warnings, images_left_out, restarted
 from ganzoo.runs import is_number
 
 if TYPE_CHECKING:
@@ -25,7 +29,8 @@ _STATES = {"stopped": "stopped by a plugin"}
 
 @dataclass(frozen=True)
 class RunFacts:
-    """The description, statistics and state of a run. Options are formatted, by their flags."""
+    """The description, statistics and state of a run. Options are formatted, by their flags; `recipes` says how metrics
+    were measured, by their full names."""
 
     path: Path
     name: str
@@ -38,12 +43,22 @@ class RunFacts:
     environment: Mapping[str, str]
     warnings: Sequence[str]
     checkpoints: Sequence[float]  # kimg
+    best: Best | None
+    recipes: Mapping[str, str]
 
 
-def read_facts(run: Run, registry: Registry | None = None, state: str | None = None) -> RunFacts:
-    """Read a run folder. RunError if options.json can't be read."""
+def read_facts(
+    run: Run,
+    registry: Registry | None = None,
+    state: str | None = None,
+    parameters: Callable[[Path], Mapping[str, int]] = count_parameters,
+) -> RunFacts:
+    """Read a run folder. `parameters` returns the number of parameters of each network. RunError if options.json can't
+    be read."""
     description = run.description()
     rows = run.stats()
+    train = description.train or {}
+    saved = [checkpoint.images_seen(path) for path in checkpoint.list_checkpoints(run.path)]
     state = state or ("running" if run.in_use() else run.outcome() or "no training yet")
     return RunFacts(
         run.path,
@@ -51,12 +66,14 @@ def read_facts(run: Run, registry: Registry | None = None, state: str | None = N
         description.model,
         _STATES.get(state, state),
         rows,
-        _numbers(description, rows, state),
+        _numbers(description, rows, state, parameters(run.path)),
         _changed(description, registry),
         {flag(name): format_value(value) for name, value in _options(description).items()},
         _environment(description),
-        find_warnings(rows),
-        [checkpoint.images_seen(path) / 1000 for path in checkpoint.list_checkpoints(run.path)],
+        _warnings(run, description, rows, state),
+        [images / 1000 for images in saved],
+        best_checkpoint(train, rows, saved, registry),
+        metric_recipes(run.path, description.data),
     )
 
 
@@ -71,7 +88,21 @@ def format_seconds(seconds: float) -> str:
     return " ".join([f"{count:,} {unit}" for count, unit in parts if count][:2])
 
 
-def _numbers(description: RunDescription, rows: Sequence[Mapping[str, Any]], state: str) -> dict[str, str]:
+def _warnings(run: Run, description: RunDescription, rows: Sequence[Mapping[str, Any]], state: str) -> list[str]:
+    log = parse_log(run.log_messages())
+    kimg: float = rows[-1]["kimg"] if rows else 0.0
+    goal = (description.train or {}).get("kimg")
+    return [
+        *ended_early(state, kimg, goal if is_number(goal) else None, log.error),
+        *restarted(log.restarts),
+        *find_warnings(rows),
+        *images_left_out(log.left_out, description.data.count if description.data is not None else 0),
+    ]
+
+
+def _numbers(
+    description: RunDescription, rows: Sequence[Mapping[str, Any]], state: str, parameters: Mapping[str, int]
+) -> dict[str, str]:
     last: Mapping[str, Any] = rows[-1] if rows else {}
     goal = (description.train or {}).get("kimg")
     kimg = last.get("kimg", 0.0)
@@ -89,6 +120,8 @@ def _numbers(description: RunDescription, rows: Sequence[Mapping[str, Any]], sta
     for name, label in (("memory_bytes", "memory"), ("gpu_memory_bytes", "GPU memory")):
         if is_number(last.get(name)) and last[name] > 0:
             numbers[label] = format_bytes(last[name])
+    for network, count in parameters.items():
+        numbers[network] = format_count(count, "parameter")
     if "device" in description.environment:
         numbers["device"] = str(description.environment["device"])
     if description.data is not None:

@@ -6,32 +6,35 @@ import base64
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from ganzoo.reports.facts import RunFacts
 from ganzoo.reports.panels import Curve, Panel, panels_of, stage_starts
-from ganzoo.reports.pictures import Picture, PictureCache, Sheets
+from ganzoo.reports.pictures import MAX_BYTES, Picture, PictureCache, Sheets, newest_sheet
 from ganzoo.reports.thinning import thin_indices
 
-MAX_TABLE_ROWS = 40
+MAX_TABLE_ROWS = 40  # of a curve
+MAX_ALL_ROWS = 12_000  # of all tables of curves on a page
+MAX_CHECKPOINTS = 100  # marks
 
 
 def run_page(facts: RunFacts, pictures: PictureCache) -> str:
     """Return the report of a run."""
     reals, sheets = pictures.reals(facts.path), pictures.sheets(facts.path)
     pictures.forget_others(facts.path)
-    marks = [*stage_starts(facts.rows), *((kimg, "checkpoint") for kimg in facts.checkpoints)]
     parts = [
         f"<header><h1>{escape(facts.name)}</h1>",
         f'<p class="state">{escape(facts.model)}, {escape(facts.state)}</p></header>',
         _warnings(facts.warnings),
         _numbers(facts.numbers),
         *_sheet_sections(facts, sheets, reals),
-        *_curves(panels_of({facts.name: facts.rows}), marks),
+        *_curves(panels_of({facts.name: facts.rows}), facts.recipes, facts),
         "<h2>Options that differ from their defaults</h2>",
         _table(facts.options) or "<p>None.</p>",
         f"<details><summary>All options</summary>{_table(facts.all_options)}</details>",
@@ -43,7 +46,9 @@ def run_page(facts: RunFacts, pictures: PictureCache) -> str:
 
 def comparison_page(runs: Sequence[RunFacts]) -> str:
     """Return a page with the curves of several runs over each other, their options and newest sheets side by side."""
-    names = _unique_names(runs)
+    names = list(_unique_names([run.path.resolve() for run in runs]))
+    newest = [_newest(name, run, MAX_BYTES // len(runs)) for name, run in zip(names, runs)]
+    recipes = {name: recipe for run in runs for name, recipe in run.recipes.items()}
     parts = [
         f"<header><h1>{len(runs)} runs</h1></header>",
         *(_warnings([f"{name}: {warning}" for warning in run.warnings]) for name, run in zip(names, runs)),
@@ -51,15 +56,21 @@ def comparison_page(runs: Sequence[RunFacts]) -> str:
         "<h2>Options that differ</h2>",
         _comparison([run.all_options for run in runs], names) or "<p>None.</p>",
         "<h2>Newest samples</h2>",
-        f'<div class="pair">{"".join(map(_newest, names, runs))}</div>',
-        *_curves(panels_of({name: run.rows for name, run in zip(names, runs)}), []),
+        f'<div class="newest">{"".join(newest)}</div>',
+        *_curves(panels_of({name: run.rows for name, run in zip(names, runs)}), recipes, order=names),
     ]
     return _document(", ".join(names), "\n".join(parts))
 
 
-def _unique_names(runs: Sequence[RunFacts]) -> list[str]:
-    names = [run.name for run in runs]
-    return [str(run.path) if names.count(run.name) > 1 else run.name for run in runs]
+def _unique_names(paths: Sequence[Path]) -> Iterator[str]:
+    """Yield a name for each run: that of its folder, with as many parents or the number that tell it from others."""
+    names = [path.name for path in paths]
+    for depth in (2, 3):
+        names = ["/".join(path.parts[-depth:]) if names.count(name) > 1 else name for name, path in zip(names, paths)]
+    counts = Counter[str]()
+    for name in names:
+        counts[name] += 1
+        yield name if counts[name] == 1 else f"{name} ({counts[name]})"
 
 
 def _document(title: str, body: str) -> str:
@@ -119,11 +130,10 @@ def _comparison(runs: Sequence[Mapping[str, str]], names: Sequence[str], all_row
     return f'<div class="wide"><table><tr><td></td>{head}</tr>{lines}</table></div>' if lines else ""
 
 
-def _newest(name: str, run: RunFacts) -> str:
-    sheets = PictureCache().sheets(run.path, newest_only=True)
-    if not sheets:
+def _newest(name: str, run: RunFacts, limit: int) -> str:
+    picture = newest_sheet(run.path, limit)
+    if picture is None:
         return f"<figure><figcaption>{escape(name)}: no samples</figcaption></figure>"
-    picture = sheets[0].pictures[-1]
     caption = escape(f"{name}, {picture.kimg:g} kimg")
     return f'<figure><img alt="Samples of {caption}" src="{picture.url}"><figcaption>{caption}</figcaption></figure>'
 
@@ -151,34 +161,78 @@ def _sheet_sections(facts: RunFacts, sheets: Sequence[Sheets], reals: Picture | 
         )
 
 
-def _curves(panels: Sequence[Panel], marks: Sequence[tuple[float, str]]) -> Iterator[str]:
+def _curves(
+    panels: Sequence[Panel], recipes: Mapping[str, str], marked: RunFacts | None = None, order: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yield the panels, with the marks of a run if one is given. Curves named in `order` have the colour of their place
+    there."""
     yield "<h2>Curves</h2>"
     if not panels:
         yield "<p>There are no statistics yet.</p>"
         return
     yield (
-        "<p>Drag to zoom, double-click to reset. With the keyboard: arrow keys read values, + and - zoom, 0 resets. "
-        "Dashed lines are changes of the resolution, triangles are checkpoints that were kept.</p>"
+        "<p>Drag to zoom, double-click to reset. With the keyboard: arrow keys read values, + and - zoom, 0 resets.</p>"
     )
-    yield '<div class="panels">'
+    marks = _marks(marked) if marked is not None else []
+    yield _key(marks)
+    yield f'<script type="application/json" id="marks">{_json(marks)}</script><div class="panels">'
+    table_rows = max(2, min(MAX_TABLE_ROWS, MAX_ALL_ROWS // sum(len(panel.curves) for panel in panels)))
     for panel in panels:
         data = [
-            {"name": curve.name, "points": [[_short(x), _short(y)] for x, y in curve.points]} for curve in panel.curves
+            {
+                "name": curve.name,
+                "colour": order.index(curve.name) if curve.name in order else index,
+                "points": [[_short(x), _short(y)] for x, y in curve.points],
+            }
+            for index, curve in enumerate(panel.curves)
         ]
+        recipe = recipes.get(panel.title.removeprefix("metric: "), "")
+        tables = "".join(_values(curve, table_rows) for curve in panel.curves)
         yield (
-            f'<section class="panel"><h3>{escape(panel.title)}</h3><div class="chart"></div>'
-            f'<script type="application/json">{_json({"title": panel.title, "curves": data, "marks": marks})}</script>'
-            f"<details><summary>Table</summary>{''.join(map(_values, panel.curves))}</details></section>"
+            f'<section class="panel"><h3>{escape(panel.title)}</h3>'
+            + (f'<p class="recipe">{escape(recipe)}</p>' if recipe else "")
+            + f'<div class="chart"></div>'
+            f'<script type="application/json">{_json({"title": panel.title, "curves": data})}</script>'
+            f"<details><summary>Table</summary>{tables}</details></section>"
         )
     yield "</div>"
+
+
+def _marks(facts: RunFacts) -> list[dict[str, Any]]:
+    """Return what is marked in the curves of a run: where, what kind it is, and what it says."""
+    marks = [{"kimg": kimg, "kind": "stage", "label": size} for kimg, size in stage_starts(facts.rows)]
+    for index in thin_indices(len(facts.checkpoints), MAX_CHECKPOINTS):
+        kimg = facts.checkpoints[index]
+        if facts.best is None or kimg != facts.best.kimg:
+            marks.append({"kimg": kimg, "kind": "kept", "label": f"checkpoint at {kimg:g} kimg"})
+    if (best := facts.best) is not None:
+        label = f"best checkpoint, at {best.kimg:g} kimg: {best.name} {best.value:.4g}"
+        marks.append({"kimg": best.kimg, "kind": "best", "label": label})
+    return marks
+
+
+def _key(marks: Sequence[Mapping[str, Any]]) -> str:
+    """Return the legend of the marks."""
+    kinds = {mark["kind"]: mark["label"] for mark in marks}
+    signs = {
+        "stage": ("┊", "change of the resolution"),
+        "kept": ("▲", "checkpoint"),
+        "best": ("◆", kinds.get("best", "")),
+    }
+    items = [
+        f'<span><span class="sign {kind}" aria-hidden="true">{sign}</span> {escape(text)}</span>'
+        for kind, (sign, text) in signs.items()
+        if kind in kinds
+    ]
+    return f'<p class="marks">{"".join(items)}</p>' if items else ""
 
 
 def _short(value: float) -> float:
     return float(f"{value:.6g}") if math.isfinite(value) else 0.0
 
 
-def _values(curve: Curve) -> str:
-    chosen = [curve.points[index] for index in thin_indices(len(curve.points), MAX_TABLE_ROWS)]
+def _values(curve: Curve, limit: int) -> str:
+    chosen = [curve.points[index] for index in thin_indices(len(curve.points), limit)]
     name = escape(curve.name or "value")
     rows = "".join(f"<tr><td>{x:g}</td><td>{y:.5g}</td></tr>" for x, y in chosen)
     note = f", {len(chosen)} of {curve.values} values" if len(chosen) < curve.values else ""

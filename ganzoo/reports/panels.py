@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganzoo.reports.thinning import Point, thin_curve
+from ganzoo.reports.thinning import MAX_BUCKETS, Point, thin_curve
 from ganzoo.runs import measured_values
 
-MAX_POINTS = 60_000  # of all curves on a page: about 1 MB
+MAX_POINTS = 60_000  # of all curves on a page: about 1 MB; a curve has at least 4
 SPEED = "images per second"
 
 Rows = Sequence[Mapping[str, Any]]
@@ -45,7 +45,7 @@ def panels_of(runs: Mapping[str, Rows]) -> list[Panel]:
                 label = " ".join(filter(None, [run, curve])) if len(runs) > 1 else curve
                 found.setdefault(title, {}).setdefault(label, []).append((row["kimg"], value))
     count = sum(map(len, found.values()))
-    buckets = max(10, min(200, MAX_POINTS // (2 * max(count, 1))))
+    buckets = max(1, min(MAX_BUCKETS, MAX_POINTS // (2 * max(count, 1)) - 1))
     return [
         Panel(title, [Curve(name, thin_curve(curves[name], buckets), len(curves[name])) for name in curves])
         for title, curves in sorted(found.items(), key=lambda item: (_rank(item[0]), item[0]))

@@ -16,6 +16,7 @@ MAX_SHEETS = 33  # on a page, of all kinds together; at least three of each kind
 MAX_BYTES = 2 << 20  # of all sheets, before they become text, which is a third longer
 MAX_KINDS = 8
 MAX_SIDE = 1280  # px; larger sheets are scaled down
+MIN_SIDE = 80  # px; sheets are not scaled down below this
 MAX_FILE = 64 << 20  # bytes of a sheet that is read
 QUALITY = 88  # of WebP
 _SHEET = re.compile(r"samples-(\d{1,18})(.*)\.png")
@@ -53,12 +54,12 @@ class PictureCache:
         """Return the sheet of real images; None if it is missing or damaged."""
         return self._encoded(folder / "reals.png", 0)
 
-    def sheets(self, folder: Path, newest_only: bool = False) -> list[Sheets]:
+    def sheets(self, folder: Path) -> list[Sheets]:
         """Return the sheets in a run folder by kind: all, or the first, the newest and some between, evenly."""
         kinds = find_sheets(folder)
-        limit = 2 if newest_only else min(self._limit, max(3, MAX_SHEETS // max(len(kinds), 1)))
+        limit = min(self._limit, max(3, MAX_SHEETS // max(len(kinds), 1)))
         while True:
-            found = [self._kind(name, paths, limit, newest_only) for name, paths in kinds.items()]
+            found = [self._kind(name, paths, limit) for name, paths in kinds.items()]
             size = sum(len(picture.data) for sheets in found for picture in sheets.pictures)
             if size <= MAX_BYTES or limit == 2:
                 break
@@ -73,8 +74,8 @@ class PictureCache:
     _used: set[Path] = field(default_factory=set)
     _limit: int = MAX_SHEETS  # that MAX_BYTES allowed the last time, so that no more sheets are encoded in vain
 
-    def _kind(self, name: str, paths: list[tuple[int, Path]], limit: int, newest_only: bool) -> Sheets:
-        chosen = [len(paths) - 1] if newest_only else thin_indices(len(paths), limit)
+    def _kind(self, name: str, paths: list[tuple[int, Path]], limit: int) -> Sheets:
+        chosen = thin_indices(len(paths), limit)
         pictures = [self._encoded(path, images) for images, path in (paths[index] for index in chosen)]
         self._used = {path for path in self._used if path not in {path for _, path in paths}}
         self._used.update(paths[index][1] for index in chosen)
@@ -100,17 +101,29 @@ def find_sheets(folder: Path) -> dict[str, list[tuple[int, Path]]]:
     return {name: sorted(kinds[name]) for name in sorted(kinds)[:MAX_KINDS]}
 
 
-def encode(path: Path, images: int) -> Picture | None:
-    """Encode a PNG as WebP if that is smaller. None if it can't be read."""
+def newest_sheet(folder: Path, limit: int) -> Picture | None:
+    """Return the newest sheet of a run, scaled down to at most `limit` bytes. None if there is no such sheet."""
+    for paths in find_sheets(folder).values():
+        images, path = paths[-1]
+        side = MAX_SIDE
+        while side >= MIN_SIDE and (picture := encode(path, images, side)) is not None:
+            if len(picture.data) <= limit:
+                return picture
+            side //= 2
+    return None
+
+
+def encode(path: Path, images: int, side: int = MAX_SIDE) -> Picture | None:
+    """Encode a PNG as WebP if that is smaller, scaled down to `side` px. None if it can't be read."""
     try:
         if path.stat().st_size > MAX_FILE:
             return None
         original = path.read_bytes()
         with Image.open(io.BytesIO(original), formats=["PNG"]) as opened:
             opened.load()
-            scaled = max(opened.size) > MAX_SIDE
+            scaled = max(opened.size) > side
             if scaled:
-                opened.thumbnail((MAX_SIDE, MAX_SIDE))
+                opened.thumbnail((side, side))
             output = io.BytesIO()
             opened.save(output, "webp", quality=QUALITY, method=0)
     except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError):

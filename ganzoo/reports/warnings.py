@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ganzoo.reports.best import is_recipe_of
+
 Rows = Sequence[Mapping[str, Any]]
 
 WON_TICKS = 5  # the discriminator must have won for as many ticks
 WON_LOSS = 0.01  # mean loss of real and of generated images below which it has won
 WORSE = 1.2  # a metric that has grown to as many times its best value is worse
 WORSE_EVALUATIONS = 2  # in as many evaluations
+LEAST_RISE = {"fid": 0.0, "kid": 0.005}  # a converged KID is near 0, where it varies by more than WORSE
 RECALL_KEPT = 0.5  # share of the best recall below which diversity has fallen
+LEAST_RECALL = 0.1  # best recall below which a fall says nothing
 
 
 def find_warnings(rows: Rows) -> list[str]:
@@ -62,44 +66,76 @@ def skipped_updates(rows: Rows) -> list[str]:
 def metric_rose(rows: Rows) -> list[str]:
     """Warn if FID or KID has been well above its best value in the last evaluations."""
     found = []
-    for name in ("fid", "kid"):
-        values = _metric(rows, name)
-        if not values:
-            continue
-        best_at, best = min(values, key=lambda value: value[1])
-        last = values[-WORSE_EVALUATIONS:]
-        if best > 0 and len(last) == WORSE_EVALUATIONS and all(value > WORSE * best for _, value in last):
-            found.append(
-                f"{name.upper()} has risen from {best:.4g} at {best_at:g} kimg, its best, to {values[-1][1]:.4g}. "
-                "The checkpoint of the best value may be the better one, if it was kept."
-            )
+    for metric, rise in LEAST_RISE.items():
+        for name, values in _metrics(rows, metric).items():
+            best_at, best = min(values, key=lambda value: value[1])
+            bound, last = max(WORSE * best, best + rise), values[-WORSE_EVALUATIONS:]
+            if best > 0 and len(last) == WORSE_EVALUATIONS and all(value > bound for _, value in last):
+                found.append(
+                    f"{name} has risen from {best:.4g} at {best_at:g} kimg, its best, to {values[-1][1]:.4g}. The "
+                    "checkpoint of the best value may be the better one, if it was kept."
+                )
     return found
 
 
 def diversity_fell(rows: Rows) -> list[str]:
     """Warn if recall has stayed far below its best value in the last evaluations."""
-    values = _metric(rows, "recall")
-    if not values:
+    found = []
+    for name, values in _metrics(rows, "recall").items():
+        best_at, best = max(values, key=lambda value: value[1])
+        last = values[-WORSE_EVALUATIONS:]
+        fell = all(value < RECALL_KEPT * best for _, value in last)
+        if best >= LEAST_RECALL and len(last) == WORSE_EVALUATIONS and fell:
+            found.append(
+                f"Diversity has fallen: {name} was {best:.2g} at {best_at:g} kimg and is {values[-1][1]:.2g} now. The "
+                "generator may have collapsed to few images."
+            )
+    return found
+
+
+def _metrics(rows: Rows, metric: str) -> dict[str, list[tuple[float, float]]]:
+    """Return the values of a metric at the last resolution, with their kimg, by full name. Values at other resolutions
+    and of other recipes can't be compared."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        for name, value in row.get("metrics", {}).items():
+            if is_recipe_of(metric, name) and row.get("size") == rows[-1].get("size"):
+                found.setdefault(name, []).append((row["kimg"], value))
+    return found
+
+
+def ended_early(state: str, kimg: float, goal: float | None, error: str | None) -> list[str]:
+    """Warn if training broke off before its `goal`. `error` is the one that ended it, if it is known."""
+    if state not in _ENDINGS or (goal is not None and kimg >= goal):
         return []
-    best_at, best = max(values, key=lambda value: value[1])
-    last = values[-WORSE_EVALUATIONS:]
-    if len(last) < WORSE_EVALUATIONS or not all(value < RECALL_KEPT * best for _, value in last):
+    where = f"at {kimg:g}" + (f" of {goal:g} kimg" if goal is not None else " kimg")
+    what, advice = _ENDINGS[state]
+    return [f"Training {what} {where}{f': {error}' if error else advice}"]
+
+
+def restarted(count: int) -> list[str]:
+    """Warn if training has diverged and was restarted."""
+    if not count:
         return []
-    return [
-        f"Diversity has fallen: recall was {best:.2g} at {best_at:g} kimg and is {values[-1][1]:.2g} now. The "
-        "generator may have collapsed to few images."
-    ]
+    times = "once" if count == 1 else f"{count} times"
+    return [f"Training diverged {times} and was restarted with another seed. Try a lower learning rate."]
 
 
-def _metric(rows: Rows, name: str) -> list[tuple[float, float]]:
-    """Return a metric's values at the last resolution, with their kimg; values at other sizes can't be compared."""
-    return [
-        (row["kimg"], row["metrics"][name])
-        for row in rows
-        if name in row.get("metrics", {}) and row.get("size") == rows[-1].get("size")
-    ]
+def images_left_out(count: int, total: int) -> list[str]:
+    """Warn of images that can't be read, of `total` in the data (0: unknown)."""
+    if not count:
+        return []
+    what = "1 image" if count == 1 else f"{count:,} images"
+    among = f" of {total:,}" if total else ""
+    verb = "was" if count == 1 else "were"
+    return [f"{what}{among} {verb} left out of training: unreadable. See log.txt, or run `ganzoo data check`."]
 
 
+_ENDINGS = {
+    "failed": ("failed", ". See log.txt."),
+    "crashed": ("crashed in compiled code", ". The traceback is in log.txt."),
+    "killed": ("was killed", ", perhaps because memory ran out. Continue with --resume."),
+}
 CHECKS: tuple[Callable[[Rows], list[str]], ...] = (
     discriminator_won,
     diversity_fell,

@@ -151,3 +151,19 @@ def test_a_run_works_in_another_thread(trained):
         thread.join()
     assert all((images == run.generate(range(3))).all() for images in made)
     assert len(made) == 3
+
+
+def test_a_report_is_saved(trained):
+    assert zoo.load().save_report().resolve() == trained / "report.html"
+    assert zoo.load().save_report("page.html") == Path("page.html")
+    assert Path("page.html").read_text() == (trained / "report.html").read_text()
+
+
+def test_a_checkpoint_outside_a_run_has_no_report(trained, workdir):
+    alone = workdir / "alone" / "checkpoint-000000016.safetensors"
+    alone.parent.mkdir()
+    alone.write_bytes(next(trained.glob("*.safetensors")).read_bytes())
+    with pytest.raises(zoo.GanzooError, match="is not in the folder of a run, so there are no statistics to report"):
+        zoo.load(alone).save_report()
+    with pytest.raises(zoo.GanzooError, match="is not in the folder of a run"):
+        zoo.load("zoo:gan-mnist").save_report()

@@ -12,7 +12,7 @@ def _losses(real: float, fake: float, count: int = 5):
 
 
 def _metrics(name: str, *values: float):
-    return [row(kimg, metrics={name: value}) for kimg, value in enumerate(values, 1)]
+    return [row(kimg, metrics={f"{name}2k-efficientnet-lite0": value}) for kimg, value in enumerate(values, 1)]
 
 
 @pytest.mark.parametrize("rows", [[], [row(1)], [row(kimg) for kimg in range(100)], _losses(-3.0, 2.0, 50)])
@@ -65,3 +65,27 @@ def test_diversity_has_fallen_if_recall_stays_below_half_of_its_best():
     assert warnings.diversity_fell(_metrics("recall", 0.4, 0.19, 0.1))
     assert not warnings.diversity_fell(_metrics("recall", 0.4, 0.2, 0.2))
     assert not warnings.diversity_fell(_metrics("recall", 0.4, 0.1, 0.3))
+
+
+def test_training_that_broke_off_is_reported_with_the_error():
+    assert warnings.ended_early("failed", 3.0, 10.0, "training diverged.") == [
+        "Training failed at 3 of 10 kimg: training diverged."
+    ]
+    assert "--resume" in warnings.ended_early("killed", 3.0, None, None)[0]
+    assert "in compiled code at 3 of 10 kimg" in warnings.ended_early("crashed", 3.0, 10.0, None)[0]
+
+
+@pytest.mark.parametrize("state", ["finished", "interrupted", "running", "stopped", "no training yet"])
+def test_training_that_was_stopped_or_goes_on_is_not_reported(state):
+    assert warnings.ended_early(state, 3.0, 10.0, None) == []
+
+
+def test_a_goal_that_was_reached_is_not_reported():
+    assert warnings.ended_early("killed", 10.0, 10.0, None) == []
+
+
+def test_restarts_and_unreadable_images_are_counted():
+    assert warnings.restarted(0) == warnings.images_left_out(0, 100) == []
+    assert warnings.restarted(2)[0].startswith("Training diverged 2 times")
+    assert warnings.images_left_out(1, 0)[0].startswith("1 image was left out")
+    assert warnings.images_left_out(1200, 60_000)[0].startswith("1,200 images of 60,000 were left out")

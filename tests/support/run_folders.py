@@ -21,14 +21,22 @@ def row(kimg: float, **more: Any) -> dict[str, Any]:
 
 
 def run_folder(
-    path: Path, rows: Iterable[dict[str, Any]] = (), sheets: Sequence[int] = (), options: dict[str, Any] | None = None
+    path: Path,
+    rows: Iterable[dict[str, Any]] = (),
+    sheets: Sequence[int] = (),
+    options: dict[str, Any] | None = None,
+    *,
+    train: dict[str, Any] | None = None,
+    side: int = 64,
 ) -> Run:
-    """Write a run folder with statistics, and sheets of noise after so many images."""
+    """Write a run folder with statistics, and sheets of noise after so many images, `side` px wide. `train` are
+    training options."""
     path.mkdir(parents=True)
-    entries = {"ganzoo": "0.1.0", "model": "gan", "train": {"data": "mnist", "kimg": 100.0}, "options": options or {}}
+    entries: dict[str, Any] = {"ganzoo": "0.1.0", "model": "gan", "options": options or {}}
+    entries["train"] = {"data": "mnist", "kimg": 100.0, **(train or {})}
     (path / "options.json").write_text(json.dumps(entries))
     (path / "stats.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
     noise = np.random.default_rng(0)
     for name in ["reals", *(f"samples-{images:09d}" for images in sheets)] if sheets else []:
-        Image.fromarray(noise.integers(0, 256, (64, 64), np.uint8)).save(path / f"{name}.png")
+        Image.fromarray(noise.integers(0, 256, (side, side), np.uint8)).save(path / f"{name}.png")
     return Run(path)

@@ -2,6 +2,7 @@
 const SVG = "http://www.w3.org/2000/svg", WIDTH = 480, HEIGHT = 220, LEFT = 52, RIGHT = 10, TOP = 12, BOTTOM = 24;
 const charts = [];
 let range = null; // kimg that all charts show; null: all
+const marks = JSON.parse((document.getElementById("marks") || { textContent: "[]" }).textContent);
 
 const read = (section) => JSON.parse(section.querySelector('script[type="application/json"]').textContent);
 const format = (value) => String(Number(value.toPrecision(4)));
@@ -144,11 +145,11 @@ class Chart {
     }
     for (const value of ticks(low, high, 5))
       element(this.svg, "text", { x: this.x(value), y: HEIGHT - 8, "text-anchor": "middle" }, format(value));
-    for (const [kimg, label] of this.data.marks.filter(([kimg]) => kimg >= low && kimg <= high)) {
-      const x = this.x(kimg);
-      if (label === "checkpoint") {
-        const mark = element(this.svg, "path", { class: "kept", d: `M${x - 5} ${HEIGHT - BOTTOM}h10l-5-8z` });
-        element(mark, "title", {}, `checkpoint at ${kimg} kimg`);
+    for (const { kimg, kind, label } of marks.filter((mark) => mark.kimg >= low && mark.kimg <= high)) {
+      const x = this.x(kimg), foot = HEIGHT - BOTTOM;
+      if (kind !== "stage") {
+        const shape = kind === "best" ? `M${x} ${foot}l6-7l-6-7l-6 7z` : `M${x - 5} ${foot}h10l-5-8z`;
+        element(element(this.svg, "path", { class: kind, d: shape }), "title", {}, label);
         continue;
       }
       element(this.svg, "line", { class: "mark", x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM });
@@ -171,9 +172,9 @@ class Chart {
     const inside = points.filter(([x], at) => (points[at + 1] || [x])[0] >= low && (points[at - 1] || [x])[0] <= high);
     const path = inside.map(([x, value], at) =>
       `${at ? "L" : "M"}${this.x(x).toFixed(1)} ${y(value).toFixed(1)}`).join("");
-    const drawn = element(this.svg, "path", { class: `curve c${index % 8}`, d: inside.length === 1 ? `${path}h.1` : path,
+    const drawn = element(this.svg, "path", { class: `curve c${curve.colour % 8}`, d: inside.length === 1 ? `${path}h.1` : path,
       "stroke-linecap": "round" });
-    if (index >= 8) drawn.setAttribute("stroke-dasharray", "5 3");
+    if (curve.colour >= 8) drawn.setAttribute("stroke-dasharray", "5 3");
     if (inside.length === 1) drawn.setAttribute("stroke-width", "6");
     const box = element(this.svg, "clipPath", { id: `clip${this.number}-${index}` });
     element(box, "rect", { x: LEFT - 4, y: 0, width: this.width - LEFT - RIGHT + 8, height: HEIGHT });
@@ -183,11 +184,12 @@ class Chart {
   label() {
     this.legend.replaceChildren();
     if (this.cursor !== null) html(this.legend, "span", "", `${format(this.cursor)} kimg`);
-    this.data.curves.forEach((curve, index) => {
+    this.data.curves.forEach((curve) => {
       const item = html(this.legend, "span", "");
-      html(item, "span", `key c${index % 8}`, index >= 8 ? "┅" : "━");
+      html(item, "span", `key c${curve.colour % 8}`, curve.colour >= 8 ? "┅" : "━");
       const point = this.cursor === null ? undefined : curve.points.find(([x]) => x === this.cursor);
-      item.append(point ? `${curve.name} ${format(point[1])}` : curve.name);
+      html(item, "span", "name", curve.name).title = curve.name;
+      if (point) item.append(` ${format(point[1])}`);
     });
   }
 }

@@ -7,7 +7,7 @@ import time
 from ganzoo.files import atomic_write
 from ganzoo.registry.plugins import Registry
 from ganzoo.reports import FILE, render
-from ganzoo.reports.pictures import PictureCache
+from ganzoo.reports.cache import ReportCache
 from ganzoo.runs import Run
 from ganzoo.signals import Stop
 from ganzoo.training.reporting.logger import RunLogger
@@ -21,7 +21,7 @@ class ReportWriter:
 
     def __init__(self, run: Run, registry: Registry, logger: RunLogger, stop: Stop) -> None:
         self.run, self.registry, self.logger, self._stop = run, registry, logger, stop
-        self._pictures = PictureCache()
+        self._cache = ReportCache()
         self._next: float = 0.0
 
     def tick(self) -> None:
@@ -36,7 +36,7 @@ class ReportWriter:
     def _write(self, state: str) -> None:
         began = time.perf_counter()
         with self.logger.nonfatal(FILE, interruptible=False):
-            text = render(self.run, self.registry, state=state, pictures=self._pictures)
+            text = render(self.run, self.registry, state=state, cache=self._cache)
             atomic_write(self.run.path / FILE, text.encode())
         ended = time.perf_counter()
         self._next = ended + max(INTERVAL, (ended - began) / SHARE)
