@@ -1,4 +1,4 @@
-"""Healthy trainings of the bundled models have no warnings. The values are those of real runs."""
+"""Healthy trainings of the bundled models have no warnings. The losses are typical of real runs."""
 
 from __future__ import annotations
 
