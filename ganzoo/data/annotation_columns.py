@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ganzoo.data.annotations import read_annotation
 from ganzoo.data.attributes import read_attributes
-from ganzoo.data.labels import FOLDER, LABEL_COLUMNS, class_names
+from ganzoo.data.labels import FOLDER, LABEL_COLUMNS, uniform_labels
 from ganzoo.errors import DataError, PluginError, printable
 from ganzoo.interfaces.dataset import Dataset
 
@@ -89,7 +89,7 @@ def _says_the_same(dataset: Dataset, values: Sequence[Any]) -> bool:
     """Return whether an annotation has the domains, or else the attributes, of all images."""
     domains = dataset.info.domains
     if domains:
-        names = [printable(str(value)) for value in class_names(values)]
+        names = [printable(str(value)) for value in uniform_labels(values)]
         return names == [domains[label] for label in dataset.labels()]
     attributes = read_attributes(dataset)
     return attributes is not None and list(values) == attributes.tolist()
@@ -102,6 +102,8 @@ def _columns(name: str, splits: Sequence[Sequence[Any]], say: Say) -> list[Colum
     if dtype == "string" and not all(isinstance(value, str) for value in known):
         say(f"the annotation {printable(name)!r} is stored as text, since no other type holds all its values")
     convert = _CONVERT[dtype]
+    if dtype == "string" and all(isinstance(value, int) for value in known):
+        convert = _whole_number  # among them, true is 1: see `uniform_labels`
 
     def converted(value: Any) -> Any:
         if value is None or not is_list:
@@ -127,11 +129,15 @@ def _common_type(values: Sequence[Any]) -> tuple[str, bool]:
 
 
 def _text(value: Any) -> str:
-    """Convert a value to text that any program can read, as `class_names` does."""
+    """Convert a value to text that any program can read, as `uniform_labels` does."""
     if isinstance(value, list):
         return json.dumps(value)
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _whole_number(value: int) -> str:
+    return str(int(value))
 
 
 _CONVERT: Mapping[str, Callable[[Any], Any]] = {"bool": bool, "int64": int, "float64": float, "string": _text}
