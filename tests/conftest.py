@@ -23,8 +23,10 @@ from tests.support import hub_server
 # The smallest training: fully connected networks on 8 px images, a tick of two steps.
 TINY_RUN_OPTIONS = ["--size", "8", "--batch", "4", "--kimg", "0.016", "--tick", "0.008"]
 
-settings.register_profile("no deadline", deadline=None)  # a busy machine must not fail a property test
-settings.load_profile("no deadline")
+# Neither a busy machine nor chance fails a property test. `pytest --hypothesis-profile=search` tries new examples.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None)
+settings.load_profile("suite")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

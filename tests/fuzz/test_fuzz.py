@@ -29,8 +29,8 @@ seeds = [b"\\0" + seed for seed in target.seeds()]  # the first byte says that t
 tried = 0
 
 @given(st.sampled_from(seeds) | st.binary(min_size=20, max_size=120))
-@settings(max_examples=inputs, derandomize=True, database=None, suppress_health_check=[*HealthCheck],
-          phases=[Phase.generate])
+@settings(max_examples=inputs, derandomize=True, database=None, deadline=None,
+          suppress_health_check=[*HealthCheck], phases=[Phase.generate])
 def fuzz(data):
     global tried
     tried += 1
