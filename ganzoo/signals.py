@@ -148,7 +148,7 @@ def let_signals_arrive() -> None:
 
 
 class Stop:
-    """Whether to stop, and the number of the signal that asked for it. `by_plugin` says that a plugin asked for it."""
+    """A request to end training: by a signal, with its `number`, or by a plugin (`by_plugin`)."""
 
     number: int | None = None
     by_plugin = False
@@ -160,7 +160,8 @@ class Stop:
         return self.number is not None
 
     def request(self) -> None:
-        """Ask training to end after the current step, on behalf of a plugin. Unlike a signal, this hurries nothing."""
+        """Ask training to end after the current step, on behalf of a plugin. Unlike after a signal,
+        the last samples and reports are written."""
         self.by_plugin = True
 
     def requested(self) -> bool:
@@ -175,7 +176,7 @@ class Stop:
     @contextlib.contextmanager
     def raise_immediately(self) -> Iterator[None]:
         """Within the body, a signal also raises KeyboardInterrupt. Use this for work that may take long and changes
-        nothing. The exception waits for the end of an import: a half-imported module may end the process later."""
+        nothing. The exception waits for the end of an import: a half-imported module may crash the process later."""
         self._raising = True
         try:
             yield

@@ -1,7 +1,8 @@
 """Runs ganzoo and PyTorch, each in a process that answers requests for all rows (configurations of the benchmark), so
 that each framework starts only once.
 
-Sides are `ganzoo`, `ganzoo+FLAG=VALUE` (with a flag of Jittor's), `torch` and `torch-channels-last`.
+A side is one of the implementations that are compared: `ganzoo`, `ganzoo+FLAG=VALUE` (with a flag of Jittor's), `torch`
+and `torch-channels-last`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class SideProcess:
             pipes = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log}
             self.child = subprocess.Popen(command, **pipes, text=True, env=environment, pass_fds=[writer])
         os.close(writer)
-        # A late side outlives its step, and holds memory of the GPU; kit.sh waits for it before the next measurement.
+        # A side that is late outlives the process that started it, and holds GPU memory; kit.sh waits for it before the
+        # next measurement.
         (kit.WORK / f"side-{self.child.pid}.pid").touch()
         self.answers, self.buffer, self.abandoned = reader, b"", False
 
@@ -127,8 +129,8 @@ class Server:
         self.side = self.build_side(kit.find_row(name))
 
     def iterate(self, seconds: float) -> dict[str, float]:
-        """Return the seconds per iteration, `wall` in all and `host` until all work is queued on the GPU, and the bytes
-        of GPU `memory`."""
+        """Return `wall`, the seconds per iteration; `host`, those until its work is queued on the GPU; and `memory`,
+        the bytes of GPU memory."""
         count, began = 0, time.perf_counter()
         while count == 0 or time.perf_counter() - began < seconds:
             self.side.iterate()

@@ -34,9 +34,9 @@ from processes import (
     EXIT_STATUS,
     HANG_SECONDS,
     TINY,
-    Hung,
     RunWatcher,
     Session,
+    SessionFailed,
     checkpoint_images,
     checkpoints,
     code_digest,
@@ -57,12 +57,12 @@ LENGTH_OPTIONS = {
     "stargan2": ["--kimg", "0.64", "--tick", "0.016"],
 }
 GRACEFUL_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGINT)
-PHASES = ("start-up", "step", "fade", "stage change", "saving")
+MOMENTS = ("start-up", "step", "fade", "stage change", "saving")
 
 
 @dataclass
 class Target:
-    """When to end a session. `kind` is start-up, work or saving; the latter two wait until `images` have been seen."""
+    """When to end a session. `kind` is start-up, step or saving; the latter two wait until `images` have been seen."""
 
     kind: str
     signal: int = signal.SIGKILL
@@ -77,7 +77,7 @@ class Result:
     steps: int = 0
     sessions: int = 0
     signals: Counter[int] = field(default_factory=Counter)
-    phases: Counter[str] = field(default_factory=Counter)
+    moments: Counter[str] = field(default_factory=Counter)
     compared: set[str] = field(default_factory=set)
     different: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
@@ -125,33 +125,33 @@ class Trial:
             session.wait_until(lambda: watch.progress_reports() > 0, 0.05)
         first = session.seconds
         if session.wait() != 0:
-            raise Hung(f"the run straight to the end failed: {session.errors()}")
+            raise SessionFailed(f"the run straight to the end failed: {session.errors()}")
         run = find_run(experiments)
         assert run is not None
-        done = read_stats(run)
-        self.found.steps = done[-1]["step"]
+        stats = read_stats(run)
+        self.found.steps = stats[-1]["step"]
         times = [path.stat().st_mtime for path in checkpoints(run)]
         # Kernels may have been compiled between two checkpoints, so take the median.
         self.start_up, self.tick = first, statistics.median(b - a for a, b in itertools.pairwise(times))
         self.log(
-            f"{self.model}: {done[-1]['step']} steps straight to the end in {time.monotonic() - started_at:.0f} s, "
+            f"{self.model}: {stats[-1]['step']} steps straight to the end in {time.monotonic() - started_at:.0f} s, "
             f"{len(checkpoints(run))} checkpoints"
         )
         return run
 
-    def _plan_targets(self, done: list[dict[str, float]]) -> list[Target]:
+    def _plan_targets(self, stats: list[dict[str, float]]) -> list[Target]:
         """Return targets with random `images`, in ascending order, and start-up targets at random places among them.
         Stage changes need no target: they are hit when they happen."""
-        total, rng = int(done[-1]["images"]), self.rng
-        changes = len(_changes(done))  # each is hit twice, unless it passes while a session starts
+        total, rng = int(stats[-1]["images"]), self.rng
+        changes = len(_changes(stats))  # each is hit twice, unless it passes while a session starts
         early = max(2, self.kills // 6)
-        fading = [int(row["images"]) for row in done if 0 < row["alpha"] < 1]
+        fading = [int(row["images"]) for row in stats if 0 < row["alpha"] < 1]
         later = max(4, self.kills - early - changes)
-        kinds = ["saving"] * (later // 3) + ["work"] * (later - later // 3)
+        kinds = ["saving"] * (later // 3) + ["step"] * (later - later // 3)
         targets = [Target(kind, images=rng.randrange(total // 50, total * 9 // 10)) for kind in kinds]
         for target, images in zip(targets, rng.sample(fading, min(4, len(fading)))):
             target.images = images
-        targets += [Target("work", number, rng.randrange(total // 10, total * 9 // 10)) for number in GRACEFUL_SIGNALS]
+        targets += [Target("step", number, rng.randrange(total // 10, total * 9 // 10)) for number in GRACEFUL_SIGNALS]
         targets.sort(key=lambda target: target.images)
         for _ in range(early):
             targets.insert(rng.randrange(len(targets) + 1), Target("start-up"))
@@ -183,13 +183,13 @@ class Trial:
             self.log(f"{self.model}: session {self.found.sessions} completed the run")
             return True
         if not what or not running:
-            raise Hung(f"a session failed with status {status}: {session.errors() or session.err}")
+            raise SessionFailed(f"a session failed with status {status}: {session.errors() or session.err}")
         sent = signal.SIGKILL if what == "stage change" else number_sent
         if what == "stage change" and target:
             self.targets.insert(0, target)  # the target has not been reached
         where = self._classify(what, session, watch, run)
         self.found.signals[sent] += 1
-        self.found.phases[where] += 1
+        self.found.moments[where] += 1
         if status != EXIT_STATUS[signal.Signals(sent)]:
             self.found.faults.append(f"session {self.found.sessions}: status {status} after {_name(sent)}")
         if session.errors():
@@ -226,7 +226,7 @@ class Trial:
         if not session.wait_until(due):
             return ""
         if changed:
-            if self.times_hit[changed] == 2:  # the first kill is at the line, the second at the next checkpoint
+            if self.times_hit[changed] == 2:  # the first is killed when the stage is announced, this at its checkpoint
                 there = len(checkpoints(run))
                 session.wait_until(lambda: len(checkpoints(run)) > there, 0.001)
             return "stage change"
@@ -237,7 +237,8 @@ class Trial:
         return "step"
 
     def _stage_change(self, watch: RunWatcher) -> str:
-        """Return the line of a stage that began in this session and was hit less than twice."""
+        """Return the announcement of a stage that began in this session and was hit less than twice, and count the
+        hit; '' if there is none."""
         for line in watch.stages()[1:]:
             stage = line.split("kimg: ", 1)[1]
             if self.times_hit[stage] < 2:
@@ -271,9 +272,9 @@ class Trial:
             path.unlink()
 
 
-def _changes(done: list[dict[str, float]]) -> list[tuple[float, bool]]:
+def _changes(stats: list[dict[str, float]]) -> list[tuple[float, bool]]:
     """Return the changes of stage and the ends of fades during training."""
-    kinds = [(row["size"], row["alpha"] < 1) for row in done]
+    kinds = [(row["size"], row["alpha"] < 1) for row in stats]
     return [kind for kind, former in zip(kinds[1:], kinds) if kind != former]
 
 
@@ -289,7 +290,7 @@ def _name(number: int) -> str:
 
 def _table_line(found: Result) -> list[str]:
     signals = ", ".join(f"{count} {_name(number)}" for number, count in sorted(found.signals.items(), reverse=True))
-    counts = [str(found.phases[phase]) for phase in PHASES]
+    counts = [str(found.moments[moment]) for moment in MOMENTS]
     identical = "NO" if found.different else "yes"
     return [found.model, str(found.steps), str(found.sessions), signals, *counts, str(len(found.compared)), identical]
 
@@ -310,12 +311,12 @@ def main(models: tuple[str, ...], kills: int, seed: int, threads: int, out: Path
         trial = Trial(model, kills, seed, threads, folder, lambda line: click.echo(line))
         try:
             trial.run()
-        except Hung as error:
+        except SessionFailed as error:
             trial.found.faults.append(str(error))
         results.append(trial.found)
     click.echo()
     for line in format_table(
-        ["model", "steps", "sessions", "ended by", *PHASES, "compared", "identical"], map(_table_line, results)
+        ["model", "steps", "sessions", "ended by", *MOMENTS, "compared", "identical"], map(_table_line, results)
     ):
         click.echo(line)
     faults = [f"{found.model}: {fault}" for found in results for fault in found.faults]

@@ -145,7 +145,11 @@ def prepare_child(limit: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
-class Hung(Exception):
+class SessionFailed(Exception):
+    """A process ended with an error."""
+
+
+class Hung(SessionFailed):
     """A process made no progress and was killed."""
 
 

@@ -42,8 +42,8 @@ class Images(np.ndarray):
         latents: Any = None,
         names: Sequence[str] | None = None,
     ) -> Images:
-        """Wrap images uint8 (N, H, W, C). `rows` has the seeds of their sheet's rows; with `names`, its numbers are
-        those of the columns."""
+        """Wrap images uint8 (N, H, W, C). `rows` describes the rows of their sheet. Without `names`, `Row.seeds`
+        are the seeds of the images; with `names`, only the number of them counts."""
         wrapped = np.asarray(images).view(cls)
         wrapped._rows, wrapped.latents = rows, latents
         if names is not None:
@@ -75,8 +75,8 @@ class Images(np.ndarray):
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a sheet to a .png, .webp or .jpg file, or each image to a folder: as seed0007.png, or cat-seed0007.png
-        if there are classes, and translations as on the command line. Return the path. GanzooError if it can't be
-        written."""
+        if there are classes; translations have the names that `ganzoo generate` gives them. Return the path.
+        GanzooError if it can't be written."""
         target = Path(path)
         if target.suffix in STILL_FORMATS:
             image_files.save(target, self.sheet())

@@ -14,7 +14,7 @@ from ganzoo.backend import exclusive
 from ganzoo.errors import OptionError, RunError, did_you_mean
 from ganzoo.interfaces.hookspecs import hookimpl
 from ganzoo.interfaces.options import options_by_name
-from ganzoo.interfaces.train_options import OTHER_NAMES, TrainOptions
+from ganzoo.interfaces.train_options import OPTION_HINTS, TrainOptions
 from ganzoo.registry import plugins
 from ganzoo.training.launch import Request, plan_training, run_plan
 
@@ -72,7 +72,7 @@ def train(
 
 def _check_names(model: Any, options: dict[str, Any]) -> None:
     known = {**options_by_name(TrainOptions), **options_by_name(model.options)}
-    others = {**OTHER_NAMES, **model.other_names}
+    others = {**OPTION_HINTS, **model.option_hints}
     for name in options:
         if name not in known:
             hint = f" Use {others[name]}." if others.get(name, "").startswith("--") else f" {others.get(name, '')}"

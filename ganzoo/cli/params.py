@@ -111,13 +111,13 @@ class GroupedOption(click.Option):
 class GroupedCommand(click.Command):
     """A command whose help has headings, and whose errors suggest replacements for options of other programs.
 
-    `other_names` maps another program's option, written with underscores and without leading dashes, to the hint: our
+    `option_hints` maps another program's option, written with underscores and without leading dashes, to the hint: our
     option with an optional remark, or a full sentence.
     """
 
-    def __init__(self, *arguments: Any, other_names: Mapping[str, str], heading: str, **settings: Any) -> None:
+    def __init__(self, *arguments: Any, option_hints: Mapping[str, str], heading: str, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self.other_names, self.heading = other_names, heading
+        self.option_hints, self.heading = option_hints, heading
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {self.heading: []}
@@ -149,7 +149,7 @@ class GroupedCommand(click.Command):
         return [f"unknown option {flag}.{self._hint(flag, flags)}" for flag in unknown]
 
     def _hint(self, flag: str, flags: set[str]) -> str:
-        known = self.other_names.get(flag.lstrip("-").replace("-", "_"))
+        known = self.option_hints.get(flag.lstrip("-").replace("-", "_"))
         if known is None:
             return did_you_mean(flag.replace("_", "-"), flags)
         return f" Use {known}." if known.startswith("--") else f" {known}"

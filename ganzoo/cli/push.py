@@ -34,9 +34,9 @@ def push(
 ) -> None:
     """Upload what a run or a checkpoint needs to generate images to the repository USER/NAME on Hugging Face.
 
-    The repository is created if there is none. It gets the file that `ganzoo export` writes, the run's card (README.md
-    in its folder if `ganzoo card` has written one, which you may have edited) and a sheet of samples. Others then use
-    hf:USER/NAME in place of a run. The same upload again changes nothing.
+    The repository is created if there is none. It gets the file that `ganzoo export` writes, a card (README.md in the
+    run's folder, with your edits, if `ganzoo card` has written one; otherwise a new one) and a sheet of samples. Others
+    then use hf:USER/NAME in place of a run. The same upload again changes nothing.
 
     Needs the extra `hub`, and a token that can write: log in with `hf auth login`, or set HF_TOKEN.
     """

@@ -14,7 +14,7 @@ from ganzoo.cli import completion
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder, GroupedCommand, GroupedOption, click_options, given_values
 from ganzoo.errors import OptionError
-from ganzoo.interfaces.train_options import OTHER_NAMES, TrainOptions
+from ganzoo.interfaces.train_options import OPTION_HINTS, TrainOptions
 
 EXPERIMENTS = "experiments"
 
@@ -90,7 +90,7 @@ def _command(model: Any) -> click.Command:
         help=text,
         short_help=model.summary,
         heading=f"Options of {model.name}",
-        other_names={**OTHER_NAMES, **model.other_names},
+        option_hints={**OPTION_HINTS, **model.option_hints},
     )
 
 

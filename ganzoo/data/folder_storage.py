@@ -15,7 +15,7 @@ from ganzoo.data.abstract_storage import Storage, check_size
 from ganzoo.data.annotations import LazyAnnotations, are_classes, require_complete
 from ganzoo.data.images import is_hidden, is_image
 from ganzoo.data.label_file import LABEL_FILE, FileLabels, find_label_file, read_labels
-from ganzoo.data.labels import FOLDER, NO_LABELS, class_names, domains_of, labels_of_values
+from ganzoo.data.labels import FOLDER, NO_LABELS, domains_of, labels_of_values, uniform_labels
 from ganzoo.data.layout import Listing, describe_ignored, find_domains, labels_of, relocate_domains
 from ganzoo.data.metadata_file import MetadataFiles, find_metadata
 from ganzoo.data.paths import common_folder, folder_prefix
@@ -140,7 +140,7 @@ class FileStorage(Storage):
         elif found is None and self._metadata_files and (name := self._metadata_files.label):
             values = self._metadata_annotations().get(name, []) if labels in (None, name) else []
             if values and are_classes([value for value in values if value is not None]):
-                values = class_names(values)
+                values = uniform_labels(values)
                 require_complete(values, name, str(self.path), self._describe)
                 self.domains = domains_of(values, f"{self.path}, column {name}")
                 self.labels, self.labelled_by = labels_of_values(values, self.domains, self._describe), name
@@ -211,7 +211,7 @@ class FileStorage(Storage):
             other = self.unlabelled()._validation_images()
         if self._metadata_files is None or self.labelled_by != self._metadata_files.label:
             return other
-        values = class_names(other._metadata_annotations()[self.labelled_by])
+        values = uniform_labels(other._metadata_annotations()[self.labelled_by])
         if values.count(None) == len(values):  # such as the images of a test whose labels are secret
             return None
         other.domains, other.labelled_by = self.domains, self.labelled_by

@@ -20,7 +20,7 @@ from ganzoo.data.annotations import (
     shown,
 )
 from ganzoo.data.label_file import MAX_ATTRIBUTES
-from ganzoo.data.labels import FOLDER, MAX_DOMAINS, NO_LABELS, class_names, domains_of, labels_of_values
+from ganzoo.data.labels import FOLDER, MAX_DOMAINS, NO_LABELS, domains_of, labels_of_values, uniform_labels
 from ganzoo.data.wrapped import WrappedDataset
 from ganzoo.errors import DataError, OptionError, did_you_mean, printable
 from ganzoo.interfaces.dataset import Dataset
@@ -160,7 +160,7 @@ def _find_labels(
     wanted = bool(training.domains) if training else labels in columns and are_classes(first)
     if not wanted:
         return _attributes(dataset, labels, columns, training)
-    values = class_names(first)
+    values = uniform_labels(first)
     if training:
         return Labels(training.names, training.domains, labels_of_values(values, training.domains, dataset.describe))
     where = f"{dataset.info.name}: --labels {printable(labels)}"

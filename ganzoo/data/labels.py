@@ -16,9 +16,9 @@ MAX_DOMAINS = 1000  # more different labels are probably not classes
 _WHOLE = re.compile(r"-?\d{1,19}", re.ASCII)  # of 64 bits
 
 
-def class_names(values: Sequence[Any]) -> list[Any]:
-    """Return text, whole numbers, true and false as names of domains: as they are if there are only whole numbers, in
-    which true is 1, otherwise as text. None stays None."""
+def uniform_labels(values: Sequence[Any]) -> list[Any]:
+    """Give label values (text, whole numbers, true and false) one type: integers if all are whole numbers, perhaps
+    mixed with true and false (true becomes 1), otherwise text. None stays None."""
     known = [value for value in values if value is not None]
     if all(isinstance(value, int) for value in known) and not all(isinstance(value, bool) for value in known):
         return [None if value is None else int(value) for value in values]
@@ -28,8 +28,8 @@ def class_names(values: Sequence[Any]) -> list[Any]:
 
 
 def values_of_names(names: Sequence[str]) -> list[Any]:
-    """Return the values of which `class_names` and `domains_of` made these names of domains: whole numbers, true and
-    false, or text."""
+    """Undo `uniform_labels` and `domains_of`: return the label values behind these names of domains, which are whole
+    numbers, true and false, or text."""
     if all(_WHOLE.fullmatch(name) and str(int(name)) == name for name in names):
         return [*map(int, names)]
     return [name == "true" for name in names] if {*names} <= {"true", "false"} else [*names]

@@ -70,8 +70,8 @@ def find_domains(listing: Listing, images: Sequence[str], root: str) -> Domains 
     1. `set/cat/1.png`, `set/dog/2.png`: if all images are in subfolders of one folder, each subfolder of it is a
        domain, even an empty one.
     2. `set/cat/1.png`, and `set/dog/` is empty: if all images are in one folder that has empty siblings, that folder
-       and its siblings are domains. The same holds for a folder around it. A sibling with other files doesn't count:
-       given `images/1.png` and `notes/1.txt`, neither `images/` nor `notes/` is a domain.
+       and its siblings are domains. If it has none, its parent folders are tried in turn. A sibling with other
+       files doesn't count: given `images/1.png` and `notes/1.txt`, neither `images/` nor `notes/` is a domain.
     """
     folder = common_folder(images)
     relative_paths = strip_common_folder(images)
@@ -103,11 +103,11 @@ def labels_of(images: Sequence[str], domains: Domains) -> np.ndarray:
 
 
 def relocate_domains(domains: Domains, old: str, new: str, images: Sequence[str]) -> Domains:
-    """Return the same domains for `images`, which are in the folder `new`. There, the domains may be at another depth.
+    """Return the domains of the training images, which are in the folder `old`, for the validation `images` in `new`.
 
-    Uses the first of these folders that has all images in subfolders named like the domains: the counterpart in `new`
-    of the domains' folder in `old`; `new` itself; the folders inside `new` that contain all images, from the outermost.
-    If no folder fits, `labels_of` raises DataError for the result.
+    Their folder is the first of these that has all images in subfolders named like the domains: the one at the same
+    relative path in `new` as `domains.folder` in `old`; `new` itself; the folders inside `new` that contain all images,
+    from the outermost. If no folder fits, `labels_of` raises DataError for the result.
     """
     counterpart = posixpath.join(new, domains.folder[len(folder_prefix(old)) :]).rstrip("/")
     deeper = [folder for folder in _parents(common_folder(images)) if folder.startswith(folder_prefix(new))]

@@ -18,7 +18,7 @@ import numpy as np
 
 from ganzoo.data.abstract_storage import Storage, check_size, match_validation
 from ganzoo.data.annotations import LazyAnnotations, as_rows, listed, require_complete
-from ganzoo.data.labels import NO_LABELS, class_names, domains_of, labels_of_values, values_of_names
+from ganzoo.data.labels import NO_LABELS, domains_of, labels_of_values, uniform_labels, values_of_names
 from ganzoo.data.layout import validation_path
 from ganzoo.data.parquet_columns import Columns, class_names_of, features_of, find_columns, is_annotation
 from ganzoo.data.splits import split_files
@@ -56,7 +56,7 @@ class ParquetStorage(Storage):
         if self._has_secret_labels:
             self._columns, named = self._columns._replace(label=None), self._columns.attributes
         if self._columns.label:
-            self.domains = self._columns.class_names or domains_of(class_names(values), str(path))
+            self.domains = self._columns.class_names or domains_of(uniform_labels(values), str(path))
             self.labels = self._labels_of(values)
         self.attribute_names = self._columns.attribute_names
         self.attributes = self._read_attributes()
@@ -210,7 +210,7 @@ class ParquetStorage(Storage):
             outside = f" (not 0 to {len(names) - 1})"
             known = [None if value in MISSING else names.get(value, f"{value}{outside}") for value in values]
         else:
-            known = class_names(values)
+            known = uniform_labels(values)
         require_complete(known, self._columns.label or "", str(self.path), self._describe)
         return labels_of_values(known, self.domains, self._describe)
 

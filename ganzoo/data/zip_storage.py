@@ -85,8 +85,8 @@ class ZipStorage(FileStorage):
             return file.read(member.file_size + 1)  # a plain read() would unpack an entry of any size
 
     def validation(self) -> Storage | None:
-        """Return the validation images: those in the archive, or in NAME-val.zip beside an archive with labels of its
-        own."""
+        """Return the validation images: those in NAME-val.zip if it is there and this archive has a label file,
+        otherwise those in this archive."""
         path = validation_path(self.path)
         if self._file_labels is None or not path.is_file():
             return super().validation()

@@ -1,4 +1,4 @@
-"""Walks through favourites as animations, rendered frame by frame between the pictures of the page."""
+"""Animations of a walk through favourites. A frame is rendered whenever no picture of the page is waiting."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def serve(
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that listens at an address; port 0 is a free one. OptionError if that is impossible."""
+    """Return a socket bound to an address; port 0 is a free one. OptionError if that is impossible."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sends at once (TCP_NODELAY) only if the protocol is named; otherwise, a picture waits 40 ms for an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

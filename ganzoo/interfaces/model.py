@@ -85,7 +85,7 @@ class Model(ABC):
     `options` is the model's options class; `defaults` overrides defaults of the training options (see
     `ganzoo.TrainOptions`), e.g. {"data": "mnist", "batch": 64}; `paper` cites the model's source; `presets` are named
     sets of model and training options, e.g. {"fast": {"batch": 32, "latent": 64}} for `--preset fast`. `conditional`
-    says that the networks are always built for the domains of the data (see `is_conditional`). `other_names` maps
+    says that the networks are always built for the domains of the data (see `is_conditional`). `option_hints` maps
     option names of other programs, which users may type, to the model's options or to a hint: {"n_feat": "--width",
     "gpu_ids": "Omit it: ..."}.
     """
@@ -97,7 +97,7 @@ class Model(ABC):
     defaults: ClassVar[Mapping[str, Any]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     conditional: ClassVar[bool] = False
-    other_names: ClassVar[Mapping[str, str]] = {}
+    option_hints: ClassVar[Mapping[str, str]] = {}
 
     def resolve_options(self, options: Any, data: DataInfo) -> Any:
         """Return the options with every data-dependent default filled in. These values then stay fixed, whatever data a

@@ -135,9 +135,9 @@ class TrainOptions(Options):
     workers: int = option(2, "threads that decode images", min=1, max=64, group="Machine")
 
 
-# Option names of other programs, for users who know them (see `Model.other_names`).
+# Option names of other programs, for users who know them (see `Model.option_hints`).
 _KIMG = "--kimg, the length in thousands of images: iterations times images per update / 1000"
-OTHER_NAMES = {
+OPTION_HINTS = {
     "lr": "--learning-rate",
     "g_lr": "--learning-rate",
     "d_lr": "--learning-rate",

@@ -33,7 +33,7 @@ class GAN(Model):
     paper = "Goodfellow et al., Generative Adversarial Nets, 2014, arXiv:1406.2661"
     options = GANOptions
     defaults = {"data": "mnist", "batch": 64, "kimg": 12000.0}
-    other_names = dict.fromkeys(
+    option_hints = dict.fromkeys(
         ("cond", "n_classes", "num_classes"), "--conditional; the classes are the domains of --data"
     )
 

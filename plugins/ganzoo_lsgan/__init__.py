@@ -19,7 +19,7 @@ class LSGAN(Model):
     paper = "Mao et al., Least Squares Generative Adversarial Networks, 2017, arXiv:1611.04076"
     options = LSGANOptions
     defaults = {"data": "mnist", "batch": 64, "kimg": 12000.0}
-    other_names = dict.fromkeys(
+    option_hints = dict.fromkeys(
         ("cond", "n_classes", "num_classes"), "--conditional; the classes are the domains of --data"
     )
 

@@ -46,7 +46,7 @@ class StarGAN2(Model):
     options = StarGAN2Options
     defaults = {"data": "avatars", "batch": BATCH, "kimg": 800.0, "tick": 8.0, "snapshot": 5}
     conditional = True
-    other_names = {
+    option_hints = {
         "latent_dim": "--latent",
         "style_dim": "--style",
         "hidden_dim": "--hidden",

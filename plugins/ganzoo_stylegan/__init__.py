@@ -51,7 +51,7 @@ class StyleGAN(Model):
         }
     }
 
-    other_names = {
+    option_hints = {
         **dict.fromkeys(("img_size", "image_size", "resolution", "size"), "--max-size"),
         **dict.fromkeys(("cond", "n_classes", "num_classes"), "--conditional; the classes are the domains of --data"),
         "ckpt": "--resume with a run; `ganzoo import stylegan` makes a run of a checkpoint of style-based-gan-pytorch",

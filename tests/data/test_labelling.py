@@ -16,7 +16,7 @@ from PIL import Image
 
 from ganzoo import DataError, Dataset, OptionError, open_path, with_fit, with_labels
 from ganzoo.data.labelling import describe_labels
-from ganzoo.data.labels import class_names
+from ganzoo.data.labels import uniform_labels
 from ganzoo.errors import PluginError, printable
 from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
 
@@ -88,7 +88,7 @@ def test_equal_values_have_equal_labels_and_domains_are_different(values: list[A
     labels = data.labels().tolist()
     assert {*labels} == {*range(len(data.info.domains))}
     assert len({*data.info.domains}) == len(data.info.domains)
-    assert [data.info.domains[label] for label in labels] == [printable(str(name)) for name in class_names(values)]
+    assert [data.info.domains[label] for label in labels] == [printable(str(name)) for name in uniform_labels(values)]
     known = dict(zip(map(repr, values), labels))
     assert all(known[repr(value)] == label for value, label in zip(values, labels))
 

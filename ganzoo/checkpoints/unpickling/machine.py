@@ -81,7 +81,8 @@ def load(file: BinaryIO, names: Mapping[str, Any], persistent_load: Callable[[An
 def resolve(value: Any, budget: Budget) -> Any:
     """Copy `value` to a tree of dict, list, tuple, str, int, float, bool, None, bytes and ndarray, without `Deferred`.
 
-    A part that the pickle refers to twice is copied twice, so that any walk over the result ends. Arrays are shared.
+    A part that the pickle refers to twice is copied twice, so the result has no cycles and can be traversed. Arrays
+    are shared.
     """
 
     def copy(part: Any, depth_left: int) -> Any:

@@ -18,9 +18,9 @@ from ganzoo.backend.operations import full_precision, linear, transpose
 from ganzoo.backend.warping import warp
 from ganzoo.training.augmentation import wavelet
 
-TRANSLATION = 1 / 8  # of the side: the limit of whole pixels, the standard deviation of fractions of pixels
-SCALE = 0.2  # standard deviation of the scales, in octaves; of the contrast and the saturation below
-CONTRAST, SATURATION = 0.5, 1.0
+TRANSLATION = 1 / 8  # of the side: maximum of the integer translation, standard deviation of the fractional one
+SCALE = 0.2  # standard deviation of log2 of the scale factors
+CONTRAST, SATURATION = 0.5, 1.0  # likewise, of the factors of contrast and saturation
 BRIGHTNESS = 0.2  # standard deviation, for pixels in [-1, 1]
 _GREY = np.ones(3) / np.sqrt(3)  # the direction of grey in RGB
 
@@ -30,8 +30,9 @@ def draw(
 ) -> dict[str, np.ndarray]:
     """Draw the parameters of `count` images of `shape` (C, H, W), each array (count, ...).
 
-    `lookup` (2, 3) maps a pixel of the transformed image to its source, and `mix` (C, C) and `offset` (C, 1, 1) its
-    colours. Without `mirror` the images are neither mirrored nor rotated.
+    `lookup` (2, 3) maps each sample of the transformed image to its source (see `_lookup`). `mix` (C, C) and `offset`
+    (C, 1, 1) are the linear map and the shift of its colours. Without `mirror` the images are neither mirrored nor
+    rotated.
     """
     channels, height, width = shape
     geometry = draw_geometry(rng, count, (height, width), p, mirror)
@@ -62,7 +63,7 @@ def draw_geometry(rng: np.random.Generator, count: int, size: tuple[int, int], p
     quarters = some(p, rng.integers(0, 4, count))
     whole = np.rint(some(p, rng.uniform(-TRANSLATION, TRANSLATION, (count, 2))) * sides)
     zoom = some(p, np.exp2(SCALE * rng.standard_normal(count)), 1.0)
-    # Two rotations, so that stretching may have any direction; with this probability, one of them happens with p.
+    # Two rotations, so that stretching may have any direction. With this probability of each, at least one has p.
     rotation = 1 - np.sqrt(1 - p)
     before = some(rotation, rng.uniform(-np.pi, np.pi, count))
     stretch = some(p, np.exp2(SCALE * rng.standard_normal(count)), 1.0)
@@ -111,8 +112,8 @@ def draw_colour(rng: np.random.Generator, count: int, p: float) -> np.ndarray:
 
 
 def premultiplied(colour: np.ndarray) -> np.ndarray:
-    """Return, for matrices (N, 3, 4) that map straight colours (R, G, B, 1) in [-1, 1], those (N, 4, 5) that map
-    premultiplied ones and alpha (R, G, B, A, 1), all in [-1, 1].
+    """Convert matrices (N, 3, 4) for straight colours (R, G, B, 1) to matrices (N, 4, 5) for premultiplied colours and
+    alpha (R, G, B, A, 1), all in [-1, 1].
 
     On a scale from 0 to 1, c -> M c + t becomes c a -> M (c a) + t a.
     """
@@ -158,7 +159,8 @@ def _translation(by: np.ndarray) -> np.ndarray:
 def _lookup(geometry: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return, for matrices that move points, the matrices (N, 2, 3) that map an output sample to its source sample.
 
-    Samples have twice the resolution, and indices (x, y). Output samples start FIRST samples before the image.
+    Samples are the pixels of the image at twice the resolution, with indices (x, y). The first output sample lies FIRST
+    samples to the left of the image and above it.
     """
     height, width = size
     sample_of_point = np.array([[2, 0, width - 0.5], [0, 2, height - 0.5], [0, 0, 1]])

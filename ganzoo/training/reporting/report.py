@@ -13,7 +13,7 @@ from ganzoo.signals import Stop
 from ganzoo.training.reporting.logger import RunLogger
 
 INTERVAL = 30.0  # least seconds between writings
-SHARE = 0.005  # of the time, at most
+SHARE = 0.005  # of the training time that writing may take, at most
 
 
 class ReportWriter:

@@ -25,7 +25,10 @@ class CycleGAN(ganzoo.Model):
 
     name, options, conditional = "cyclegan", CycleGANOptions, True
     summary = "CycleGAN: translation between two domains without pairs"
-    paper = "Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Networks, 2017, arXiv:1703.10593"
+    paper = (
+        "Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, 2017, "
+        "arXiv:1703.10593"
+    )
     defaults = {"data": "styles", "batch": 1, "kimg": 200.0, "tick": 2.0}
 
     def check(self, options, train, data, new):
@@ -41,7 +44,7 @@ class CycleGAN(ganzoo.Model):
         from example_cyclegan.networks import PatchDiscriminator, ResNetGenerator
 
         trained = {f"to_{name}": ResNetGenerator(data.channels, options.width, options.blocks) for name in "ba"}
-        trained |= {f"critic_{name}": PatchDiscriminator(data.channels, options.width) for name in "ba"}
+        trained |= {f"discriminator_{name}": PatchDiscriminator(data.channels, options.width) for name in "ba"}
         shape = data.channels, data.size, data.size
         networks = {**trained, **{f"pool_{name}": ganzoo.ReplayBuffer(options.pool, shape) for name in "ba"}}
         adam = ganzoo.Adam(ganzoo.LinearDecay(options.learning_rate, start=0.5), beta1=0.5)

@@ -6,7 +6,7 @@ from ganzoo import DirectTranslator, Loss, Phase, least_squares
 class CycleGANLoss(Loss):
     """Updates both generators, then both discriminators on images from a pool of earlier translations."""
 
-    phases = (Phase("generators", ("to_b", "to_a")), Phase("critics", ("critic_b", "critic_a")))
+    phases = (Phase("generators", ("to_b", "to_a")), Phase("discriminators", ("discriminator_b", "discriminator_a")))
 
     def __init__(self, networks, cycle):
         self.networks, self.cycle = networks, cycle
@@ -15,17 +15,17 @@ class CycleGANLoss(Loss):
         a, b = batch.domains
         terms = {}
         for source, real, there, back in ((a, b, "b", "a"), (b, a, "a", "b")):
-            critic = self.networks[f"critic_{there}"]
+            discriminator = self.networks[f"discriminator_{there}"]
             if phase.name == "generators":
                 fakes = self.networks[f"to_{there}"](source)
                 batch.cache[there] = fakes.detach()
-                terms[f"adversarial_{there}"] = least_squares(critic(fakes), real=True)
+                terms[f"adversarial_{there}"] = least_squares(discriminator(fakes), real=True)
                 restored = self.networks[f"to_{back}"](fakes)
                 terms[f"cycle_{there}"] = self.cycle * (restored - source).abs().mean()
             else:
                 fakes = self.networks[f"pool_{there}"].query(batch.cache[there], batch)
-                terms[f"real_{there}"] = 0.5 * least_squares(critic(real), real=True)
-                terms[f"fake_{there}"] = 0.5 * least_squares(critic(fakes), real=False)
+                terms[f"real_{there}"] = 0.5 * least_squares(discriminator(real), real=True)
+                terms[f"fake_{there}"] = 0.5 * least_squares(discriminator(fakes), real=False)
         return terms
 
 
