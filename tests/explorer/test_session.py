@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import shlex
+import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +78,31 @@ def test_pictures_of_a_style_based_model(ganzoo, jittor, workdir):
     assert len({each.tobytes() for each in shown}) == len(shown)
     with pytest.raises(OptionError, match="style layers 0-7"):
         session.draw(State(mix=3, layers="9"))
+
+
+def test_networks_that_have_grown_are_shown_once_their_first_pictures_are_drawn(jittor, workdir, monkeypatch):
+    monkeypatch.setattr("ganzoo.explorer.session.POLL_SECONDS", 0.0)
+    Path("growing").mkdir()
+    Path("growing/options.json").write_text("{}")
+    write_checkpoint(workdir / "growing/checkpoint-000000008.safetensors", 8)
+    session = Session(zoo.load("growing"), "growing", partial(zoo.load, "growing"))
+    session.warm_up()
+    session.look_for_newer()
+    write_checkpoint(workdir / "growing/checkpoint-000000016.safetensors", 16)
+    seen = []
+    while not seen or seen[-1][1] == 8:
+        session.look_for_newer()
+        status = session.status()
+        assert pixels(io.BytesIO(session.draw(State(mix=1, layers="3")))).shape == (status["size"],) * 2 + (3,)
+        seen.append((status["checkpoint"], status["size"], status["controls"]["style_layers"]))
+    assert set(seen[:-1]) == {("checkpoint-000000008.safetensors", 8, 4)}
+    assert seen[-1] == ("checkpoint-000000016.safetensors", 16, 6)
+    Path("growing/checkpoint-000000032.safetensors").write_bytes(b"damaged")
+    with pytest.warns(UserWarning, match="damaged"):
+        session.look_for_newer()
+    shutil.rmtree("growing")
+    session.look_for_newer()
+    assert session.status()["size"] == 16
 
 
 def test_pictures_of_classes(ganzoo, domains):
