@@ -113,6 +113,31 @@ def test_a_style_based_model_is_explored(ganzoo, page, explore, styled):
     assert page.is_checked("#mixing")
 
 
+def test_the_controls_grow_with_the_networks(page, explore, jittor, workdir):
+    Path("growing").mkdir()
+    Path("growing/options.json").write_text("{}")
+    write_checkpoint(workdir / "growing/checkpoint-000000008.safetensors", 8)
+    opened(page, explore("growing"))
+    assert "8 px" in page.text_content("#facts")
+    page.check("#mixing")
+    page.fill("#mix", "8")
+    caption(page, "layers 0-3 of seed 8")
+    page.keyboard.press("f")
+    assert page.get_attribute("#last", "max") == "3"
+    assert page.locator("#named-layers button").all_text_contents() == ["coarse"]
+
+    write_checkpoint(workdir / "growing/checkpoint-000000016.safetensors", 16)
+    until(page, "document.getElementById('facts').textContent.includes('16 px')")
+    assert page.get_attribute("#last", "max") == "5"
+    assert page.locator("#named-layers button").all_text_contents() == ["coarse", "middle"]
+    until(page, "document.getElementById('picture').naturalWidth === 16")
+    until(page, "document.querySelector('#list img').naturalWidth === 16")
+    page.fill("#last", "5")
+    caption(page, "layers 0-5 of seed 8")
+    page.click("text=middle")
+    caption(page, "layers 4-5 of seed 8")
+
+
 def test_favourites_are_kept_in_the_address_and_walked_through(ganzoo, page, explore, styled):
     opened(page, explore(styled))
     page.keyboard.press("f")

@@ -205,7 +205,8 @@ function onKey(event) {
   event.preventDefault();
 }
 
-function setUp() {
+// Set what depends on the controls of the run, which change when training grows the networks.
+function fitControls() {
   const { controls } = status;
   const generates = !controls.translates;
   const shown = {
@@ -220,14 +221,25 @@ function setUp() {
   fillSelect("class", controls.classes);
   fillSelect("domain", controls.domains);
   fillSelect("direction", controls.directions.map((pair) => pair.join(" to ")), controls.directions.map((_, number) => String(number)));
+  for (const id of ["first", "last"]) $(id).max = controls.style_layers - 1;
+  const ranges = Object.entries(NAMED_LAYERS).filter(([, [first]]) => first < controls.style_layers);
+  $("named-layers").replaceChildren(...ranges.map(([name, range]) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
+    button.addEventListener("click", () => update({ layers: layersText(range) }));
+    return button;
+  }));
+}
+
+function setUp() {
+  const generates = !status.controls.translates;
+  fitControls();
   whenWhole("seed", toSeed);
   whenWhole("look-seed", (seed) => update({ seed, reference: null }));
   whenWhole("mix", (mix) => update({ mix }));
   for (const id of ["first", "last"]) {
-    $(id).max = controls.style_layers - 1;
     whenWhole(id, () => {
       const [first, last] = [Number($("first").value), Number($("last").value)];
-      if (first <= last && last < controls.style_layers) update({ layers: layersText([first, last]) });
+      if (first <= last && last < status.controls.style_layers) update({ layers: layersText([first, last]) });
     });
   }
   $("psi").addEventListener("input", () => update({ psi: Number($("psi").value) }));
@@ -237,11 +249,6 @@ function setUp() {
   $("mixing").addEventListener("change", () => {
     update($("mixing").checked ? { mix: addresses.randomSeed(), layers: layersText([0, 3]) } : { mix: null, layers: null });
   });
-  $("named-layers").append(...Object.entries(NAMED_LAYERS).filter(([, [first]]) => first < controls.style_layers).map(([name, range]) => {
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
-    button.addEventListener("click", () => update({ layers: layersText(range) }));
-    return button;
-  }));
   for (const [id, action] of Object.entries({ snap, random, "look-random": random, keep, play })) $(id).addEventListener("click", action);
   $("mix-random").addEventListener("click", () => update({ mix: addresses.randomSeed() }));
   $("copy").addEventListener("click", () => copy($("command").textContent, $("copy")));
@@ -266,6 +273,14 @@ function restore() {
 }
 
 // ---- the run -----------------------------------------------------------------------------------
+
+// Training has saved a checkpoint.
+function showNewer(controls) {
+  if (JSON.stringify(controls) !== JSON.stringify(status.controls)) fitControls();
+  state = adopt(state);
+  favourites = favourites.map(adopt);
+  showFavourites();
+}
 
 function showStatus(found) {
   document.title = `${found.name} · ganzoo explore`;
@@ -292,7 +307,7 @@ async function poll() {
         $("main").hidden = false;
         restore();
       } else if (former.checkpoint !== found.checkpoint) {
-        showFavourites();
+        showNewer(former.controls);
       }
     }
   } catch (problem) {
