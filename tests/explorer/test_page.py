@@ -169,6 +169,29 @@ def test_favourites_are_kept_in_the_address_and_walked_through(ganzoo, page, exp
     assert page.is_hidden("#walk")
 
 
+def test_dragging_asks_for_the_newest_only(page, explore, styled):
+    link = "x=1&favourite=x%3D1%26psi%3D0.7&favourite=x%3D2%26psi%3D0.7"
+    opened(page, f"{explore(styled)}#{link}")
+    until(page, "document.getElementById('walk-command').textContent.includes('--psi 0.7')")
+    asked = []
+    page.on("request", lambda request: asked.append(re.sub(r".*/(\w+)\?.*", r"\1", request.url)))
+    page.evaluate(
+        """() => {
+            const slider = document.getElementById('psi');
+            for (let step = 1; step <= 100; step += 1) {
+                slider.value = step / 100;
+                slider.dispatchEvent(new Event('input'));
+            }
+        }"""
+    )
+    caption(page, "seed 1, psi 1,")
+    until(page, "document.getElementById('walk-command').textContent.includes('--psi 1 ')")
+    assert (asked.count("picture"), asked.count("command")) == (2, 2)
+    page.keyboard.press("ArrowRight")
+    caption(page, "at 1.1, 0, psi 1,")
+    assert (asked.count("picture"), asked.count("command")) == (3, 2)  # the walk is the same
+
+
 def test_a_class_is_chosen(ganzoo, page, explore, domains):
     assert ganzoo("train", "gan", "--conditional", "--data", "pictures", *TINY_RUN_OPTIONS).exit_code == 0
     opened(page, explore())

@@ -1,6 +1,6 @@
 // The list of favourites, and the walk between them.
 
-import { Place, showWords, text } from "./pictures.js";
+import { Newest, Place, showWords, text } from "./pictures.js";
 import { query } from "./state.js";
 
 const $ = (id) => document.getElementById(id);
@@ -47,13 +47,23 @@ function walkQuery(favourites, state, format) {
 
 let playing = null; // the address of the animation that is shown
 
+let commandOf = ""; // the walk whose command is shown, or was asked for last
+
+const walkCommand = new Newest(async (asked) => {
+  try {
+    showWords($("walk-command"), await text(`/command?${asked}`));
+  } catch (problem) {
+    $("walk-command").textContent = problem.message;
+    commandOf = "";
+  }
+});
+
 export function showWalk(favourites, state, generates) {
   $("walk").hidden = !generates || favourites.length < 2;
-  if ($("walk").hidden) return;
-  text(`/command?${walkQuery(favourites, state, "webp")}`).then(
-    (command) => showWords($("walk-command"), command),
-    (problem) => { $("walk-command").textContent = problem.message; },
-  );
+  const wanted = $("walk").hidden ? "" : walkQuery(favourites, state, "webp").toString();
+  if (wanted === "" || wanted === commandOf) return;
+  commandOf = wanted;
+  walkCommand.want(wanted);
 }
 
 async function render(favourites, state, format) {
