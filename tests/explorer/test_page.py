@@ -169,9 +169,70 @@ def test_favourites_are_kept_in_the_address_and_walked_through(ganzoo, page, exp
     assert page.is_hidden("#walk")
 
 
+TWO = "#x=1&favourite=x%3D1%26psi%3D0.7&favourite=x%3D2%26psi%3D0.7"
+PLAYING = "document.getElementById('caption').textContent.startsWith('walk between')"
+
+
+def test_a_change_stops_the_walk(page, explore, styled):
+    opened(page, explore(styled) + TWO)
+    for number, change in enumerate(
+        (
+            lambda: page.fill("#seed", "7"),
+            lambda: page.fill("#fps", "9") or page.locator("#fps").blur(),
+            lambda: page.click("#list .show >> nth=1"),
+            lambda: page.click("#keep"),
+            lambda: page.click("[aria-label='Remove favourite 3']"),
+            lambda: page.evaluate("location.hash = location.hash.replace('x=2', 'x=8')"),
+            lambda: page.click("#play"),
+        )
+    ):
+        page.click("#play")
+        page.wait_for_selector("#play[aria-pressed=true]")
+        until(page, PLAYING)
+        walk = page.get_attribute("#picture", "src")
+        change()
+        page.wait_for_selector("#play[aria-pressed=false]")
+        caption(page, "seed")
+        assert page.get_attribute("#picture", "src") != walk, number
+        assert page.evaluate("document.getElementById('picture').complete && " + PICTURE)
+
+
+def test_a_walk_that_is_being_rendered_is_given_up_by_a_change(page, explore, styled):
+    opened(page, explore(styled) + TWO)
+    page.fill("#steps", "240")
+    page.locator("#steps").blur()
+    page.click("#play")
+    assert page.text_content("#walk-message") == "Rendering 480 frames ..."
+    page.fill("#seed", "7")
+    assert page.text_content("#walk-message") == ""
+    assert page.get_attribute("#play", "aria-pressed") == "false"
+    caption(page, "seed 7")
+    page.fill("#steps", "2")
+    page.locator("#steps").blur()
+    page.click("#play")
+    until(page, PLAYING)
+
+
+def test_a_walk_plays_on_while_training_saves_checkpoints(page, explore, jittor, workdir):
+    Path("growing").mkdir()
+    Path("growing/options.json").write_text("{}")
+    write_checkpoint(workdir / "growing/checkpoint-000000008.safetensors", 8)
+    opened(page, explore("growing") + TWO)
+    page.click("#play")
+    until(page, PLAYING)
+    walk = page.get_attribute("#picture", "src")
+    write_checkpoint(workdir / "growing/checkpoint-000000016.safetensors", 16)
+    until(page, "document.getElementById('facts').textContent.includes('16 px')")
+    until(page, "document.querySelector('#list img').naturalWidth === 16")
+    assert page.get_attribute("#picture", "src") == walk
+    assert page.evaluate(PLAYING)
+    page.keyboard.press("p")
+    until(page, "document.getElementById('picture').naturalWidth === 16")
+
+
 def test_dragging_asks_for_the_newest_only(page, explore, styled):
-    link = "x=1&favourite=x%3D1%26psi%3D0.7&favourite=x%3D2%26psi%3D0.7"
-    opened(page, f"{explore(styled)}#{link}")
+    opened(page, explore(styled) + TWO)
+    until(page, "document.querySelectorAll('#list img[src]').length === 2")
     until(page, "document.getElementById('walk-command').textContent.includes('--psi 0.7')")
     asked = []
     page.on("request", lambda request: asked.append(re.sub(r".*/(\w+)\?.*", r"\1", request.url)))

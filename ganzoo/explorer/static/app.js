@@ -51,10 +51,17 @@ function update(change) {
   show();
 }
 
+function updateFavourites(found) {
+  favouriteList.stop();
+  favourites = found;
+  showFavourites();
+}
+
 function show() {
   showControls();
-  if (!status.controls.translates || state.source) picture.show(addresses.query(state));
-  else fail("Choose an image to translate, or drop one on the page.");
+  if (!status.controls.translates || state.source) {
+    if (!favouriteList.playing()) picture.show(addresses.query(state));
+  } else fail("Choose an image to translate, or drop one on the page.");
   if (status.controls.translates) {
     translation.showImages(state, status.controls);
     translation.showStrip(state);
@@ -83,7 +90,6 @@ function describe(shown) {
 }
 
 function showCommand(command, asked) {
-  if ($("play").getAttribute("aria-pressed") === "true") return;
   const shown = adopt(addresses.parse(asked));
   $("picture").alt = `${status.model}: ${describe(shown)}`;
   $("caption").textContent = describe(shown);
@@ -155,16 +161,14 @@ function random() {
 
 function keep() {
   if (status.controls.translates && !state.source) return;
-  favourites.push({ ...state });
-  showFavourites();
+  updateFavourites([...favourites, { ...state }]);
 }
 
 function showFavourites() {
   favouriteList.showList(favourites, {
     choose: (favourite) => update({ ...adopt(favourite) }),
     remove: (index) => {
-      favourites.splice(index, 1);
-      showFavourites();
+      updateFavourites(favourites.filter((_, other) => other !== index));
       $("keep").focus();
     },
     describe,
@@ -185,7 +189,13 @@ async function copy(text, button) {
 
 function play() {
   if (favouriteList.stop()) show();
-  else if (!$("walk").hidden && !$("play").disabled) favouriteList.play(favourites, state);
+  else if (!$("walk").hidden) favouriteList.play(favourites, state, picture, describeWalk);
+}
+
+function describeWalk() {
+  $("picture").alt = `${status.model}: walk between ${favourites.length} favourites`;
+  $("caption").textContent = `walk between ${favourites.length} favourites`;
+  $("caption").classList.remove("wrong");
 }
 
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -255,7 +265,7 @@ function setUp() {
   for (const button of document.querySelectorAll(".export")) {
     button.addEventListener("click", () => favouriteList.save(favourites, state, button.value, button));
   }
-  for (const id of ["steps", "fps"]) $(id).addEventListener("change", () => favouriteList.showWalk(favourites, state, generates));
+  for (const id of ["steps", "fps"]) $(id).addEventListener("change", () => update({}));
   if (generates) {
     for (const id of ["frame", "plane"]) draggable($(id), () => ({ x: state.x, y: state.y }), (x, y) => update({ x, y }));
   } else {
@@ -268,8 +278,7 @@ function setUp() {
 function restore() {
   const found = addresses.read();
   state = adopt(found.state);
-  favourites = found.favourites.map(adopt);
-  showFavourites();
+  updateFavourites(found.favourites.map(adopt));
 }
 
 // ---- the run -----------------------------------------------------------------------------------

@@ -24,12 +24,19 @@ export class Newest {
 
 export class Place {
   constructor(name, image, { done = () => {}, failed = () => {} } = {}) {
-    Object.assign(this, { name, image, done, failed, url: null });
+    Object.assign(this, { name, image, done, failed, url: null, lent: false });
     this.queue = new Newest((asked) => this.load(asked));
   }
 
   show(params) {
+    this.lent = false;
     this.queue.want(params.toString());
+  }
+
+  // Leave the image to others until `show` is called again.
+  lend() {
+    this.lent = true;
+    this.queue.wanted = null;
   }
 
   async load(asked) {
@@ -37,10 +44,12 @@ export class Place {
       const response = await fetch(`/picture?${asked}&tab=${tab}&place=${this.name}`);
       if (response.status === 503) {
         await new Promise((resolve) => setTimeout(resolve, RETRY));
-        this.queue.wanted ??= asked;
+        if (!this.lent) this.queue.wanted ??= asked;
       } else if (response.ok) {
+        const content = await response.blob();
+        if (this.lent) return;
         const former = this.url;
-        this.url = URL.createObjectURL(await response.blob());
+        this.url = URL.createObjectURL(content);
         this.image.src = this.url;
         if (former) URL.revokeObjectURL(former);
         this.done(decodeURIComponent(response.headers.get("X-Command") ?? ""), asked);
