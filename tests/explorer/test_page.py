@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganzoo.explorer.exports import MAX_STOPS
 from tests.conftest import TINY_RUN_OPTIONS
 from tests.support.stylegan_checkpoint import write_checkpoint
 
@@ -167,6 +168,22 @@ def test_favourites_are_kept_in_the_address_and_walked_through(ganzoo, page, exp
     page.click("[aria-label='Remove favourite 1']")
     until(page, "document.querySelectorAll('#list li').length === 1")
     assert page.is_hidden("#walk")
+
+
+def test_the_list_of_favourites_is_bounded(page, explore, styled):
+    opened(page, explore(styled) + "#x=9" + "".join(f"&favourite=x%3D{x}" for x in range(70)))
+    assert page.locator("#list li").count() == MAX_STOPS
+    note = "The list is full: 64 favourites. Remove one to add another."
+    assert page.text_content("#favourites-note") == note
+    until(page, "document.querySelectorAll('#list img[src]').length === 64")
+    until(page, "document.getElementById('walk-command').textContent.includes('62,63')")
+    page.keyboard.press("f")
+    caption(page, "The list of favourites is full. Remove one to add another.")
+    assert page.locator("#list li").count() == MAX_STOPS
+    page.click("[aria-label='Remove favourite 64']")
+    page.click("#keep")
+    until(page, "document.getElementById('walk-command').textContent.includes('62,9')")
+    assert page.text_content("#favourites-note") == note
 
 
 TWO = "#x=1&favourite=x%3D1%26psi%3D0.7&favourite=x%3D2%26psi%3D0.7"

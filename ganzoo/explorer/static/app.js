@@ -161,6 +161,7 @@ function random() {
 
 function keep() {
   if (status.controls.translates && !state.source) return;
+  if (favourites.length >= favouriteList.MAX) return fail("The list of favourites is full. Remove one to add another.");
   updateFavourites([...favourites, { ...state }]);
 }
 
@@ -278,7 +279,7 @@ function setUp() {
 function restore() {
   const found = addresses.read();
   state = adopt(found.state);
-  updateFavourites(found.favourites.map(adopt));
+  updateFavourites(found.favourites.slice(0, favouriteList.MAX).map(adopt));
 }
 
 // ---- the run -----------------------------------------------------------------------------------

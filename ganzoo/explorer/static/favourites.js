@@ -4,10 +4,11 @@ import { Newest, Place, showWords, text } from "./pictures.js";
 import { query } from "./state.js";
 
 const $ = (id) => document.getElementById(id);
+export const MAX = 64; // favourites, as the server has it
 let count = 0; // of places for thumbnails
 
 export function showList(favourites, { choose, remove, describe, copy }) {
-  $("no-favourites").hidden = favourites.length > 0;
+  $("favourites-note").textContent = note(favourites.length);
   const items = favourites.map((favourite, index) => {
     const item = document.createElement("li");
     const show = document.createElement("button");
@@ -34,6 +35,11 @@ export function showList(favourites, { choose, remove, describe, copy }) {
     return item;
   });
   $("list").replaceChildren(...items);
+}
+
+function note(length) {
+  if (length === 0) return "None yet. A favourite remembers the picture with its settings.";
+  return length < MAX ? "" : `The list is full: ${MAX} favourites. Remove one to add another.`;
 }
 
 function walkQuery(favourites, state, format) {
