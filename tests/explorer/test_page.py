@@ -270,6 +270,21 @@ def test_dragging_asks_for_the_newest_only(page, explore, styled):
     assert (asked.count("picture"), asked.count("command")) == (3, 2)  # the walk is the same
 
 
+def test_the_report_of_the_run_works_in_its_sandbox(ganzoo, page, explore, trained):
+    assert ganzoo("report").exit_code == 0
+    opened(page, explore())
+    page.click("#report")
+    page.wait_for_selector(".slider input")
+    newest = page.text_content(".at")
+    page.focus(".slider input")
+    page.keyboard.press("Home")
+    assert page.text_content(".at") != newest
+    assert page.locator(".chart svg .curve").count() > 0
+    assert page.evaluate("origin") == "null"
+    page.go_back()
+    page.wait_for_selector("#main:not([hidden])")
+
+
 def test_a_class_is_chosen(ganzoo, page, explore, domains):
     assert ganzoo("train", "gan", "--conditional", "--data", "pictures", *TINY_RUN_OPTIONS).exit_code == 0
     opened(page, explore())

@@ -348,6 +348,19 @@ def test_the_report_is_served_in_a_sandbox(browser: TestClient, session: FakeSes
     assert browser.get("/report").status_code == 404
 
 
+def test_a_report_that_is_too_large_is_not_cut(
+    browser: TestClient, session: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = session.run.path / "report.html"
+    path.write_bytes(bytes(1 << 20))
+    monkeypatch.setattr("ganzoo.explorer.server.MAX_REPORT", 1 << 20)
+    assert len(browser.get("/report").content) == 1 << 20
+    path.write_bytes(bytes((1 << 20) + 1))
+    response = browser.get("/report")
+    assert response.status_code == 404
+    assert response.text == f"The report has more than 1 MB. Open it as a file: {path}"
+
+
 def test_pictures_wait_until_the_model_is_loaded(browser: TestClient, session: FakeSession) -> None:
     session.ready = False
     for url in (picture_url(), "/command?stop=x%3D1", "/walk?stop=x%3D1&stop=x%3D2"):
