@@ -14,6 +14,7 @@ from PIL import Image
 
 from ganzoo.explorer.exports import MAX_STOPS
 from tests.conftest import TINY_RUN_OPTIONS
+from tests.support.browser import watched_page
 from tests.support.stylegan_checkpoint import write_checkpoint
 
 PICTURE = "document.getElementById('picture').naturalWidth > 0"
@@ -283,6 +284,38 @@ def test_the_report_of_the_run_works_in_its_sandbox(ganzoo, page, explore, train
     assert page.evaluate("origin") == "null"
     page.go_back()
     page.wait_for_selector("#main:not([hidden])")
+
+
+def swipe(page, selector: str, across: int, down: int) -> None:
+    """Move a finger from the middle of an element, by so many px."""
+    touch = page.context.new_cdp_session(page)
+    box = page.locator(selector).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for part in range(1, 11):
+        point = {"x": x + across * part / 10, "y": y + down * part / 10}
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_on_a_phone_the_picture_is_dragged_sideways_and_the_page_scrolls(browser, explore, styled):
+    with watched_page(browser, viewport={"width": 390, "height": 700}, has_touch=True, is_mobile=True) as watched:
+        page = watched.page
+        opened(page, explore(styled) + "#x=5&y=5")
+        caption(page, "seed 505")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        swipe(page, "#frame", -80, 5)
+        caption(page, "between seeds, at 5.5, 5")
+        assert page.evaluate("scrollY") == 0
+        swipe(page, "#frame", 0, -150)
+        until(page, "scrollY > 50")
+        assert "between seeds, at 5.5, 5" in page.text_content("#caption")
+        page.locator("#plane").scroll_into_view_if_needed()
+        top = page.evaluate("scrollY")
+        swipe(page, "#plane", 0, 60)
+        until(page, "!document.getElementById('caption').textContent.includes(', 5,')")
+        assert page.evaluate("scrollY") == top
+        assert watched.problems == []
 
 
 def test_a_class_is_chosen(ganzoo, page, explore, domains):
