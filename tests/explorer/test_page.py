@@ -124,7 +124,7 @@ def test_the_controls_grow_with_the_networks(page, explore, jittor, workdir):
     page.check("#mixing")
     page.fill("#mix", "8")
     caption(page, "layers 0-3 of seed 8")
-    page.keyboard.press("f")
+    page.click("#keep")
     assert page.get_attribute("#last", "max") == "3"
     assert page.locator("#named-layers button").all_text_contents() == ["coarse"]
 
@@ -269,6 +269,30 @@ def test_dragging_asks_for_the_newest_only(page, explore, styled):
     page.keyboard.press("ArrowRight")
     caption(page, "at 1.1, 0, psi 1,")
     assert (asked.count("picture"), asked.count("command")) == (3, 2)  # the walk is the same
+
+
+MARKUP = "<img src=x onerror=alert(1)>&amp;<b>'\""
+
+
+def test_names_are_text_whatever_is_in_them(ganzoo, page, explore, domains):
+    for name, letter in (("one", "1"), ("two", "2")):
+        (domains / name).rename(domains / (MARKUP + letter))
+    domains.rename(domains.with_name(MARKUP))
+    assert ganzoo("train", "gan", "--conditional", "--data", MARKUP, *TINY_RUN_OPTIONS).exit_code == 0
+    (run,) = Path("experiments").iterdir()
+    run = run.rename(run.with_name(f"00000-{MARKUP}"))
+    opened(page, explore(str(run)))
+    caption(page, f"seed 0, class {MARKUP}1")
+    assert page.text_content("#title") == f"00000-{MARKUP}"
+    assert f"gan, {MARKUP}, 8 px" in page.text_content("#facts")
+    assert page.locator("#class option").all_text_contents() == [f"{MARKUP}1", f"{MARKUP}2"]
+    page.select_option("#class", f"{MARKUP}2")
+    caption(page, f"seed 0, class {MARKUP}2")
+    assert shlex.split(page.text_content("#command"))[2] == f"00000-{MARKUP}"
+    page.keyboard.press("f")
+    page.keyboard.press("f")
+    until(page, "document.getElementById('walk-command').textContent.includes('onerror')")
+    assert page.locator("img[src=x], b").count() == 0
 
 
 def test_the_report_of_the_run_works_in_its_sandbox(ganzoo, page, explore, trained):

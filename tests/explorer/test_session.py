@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shlex
 import shutil
+import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 import ganzoo as zoo
-from ganzoo.errors import OptionError
+from ganzoo.errors import OptionError, printable
 from ganzoo.explorer.session import Session
 from ganzoo.explorer.state import State
 from tests.conftest import TINY_RUN_OPTIONS
@@ -98,7 +99,7 @@ def test_networks_that_have_grown_are_shown_once_their_first_pictures_are_drawn(
     assert set(seen[:-1]) == {("checkpoint-000000008.safetensors", 8, 4)}
     assert seen[-1] == ("checkpoint-000000016.safetensors", 16, 6)
     Path("growing/checkpoint-000000032.safetensors").write_bytes(b"damaged")
-    with pytest.warns(UserWarning, match="damaged"):
+    with pytest.warns(UserWarning, match="not an intact checkpoint"):
         session.look_for_newer()
     shutil.rmtree("growing")
     session.look_for_newer()
@@ -128,6 +129,30 @@ def test_translations_with_looks(ganzoo, jittor, workdir, add_model):
         session.draw(State())
     with pytest.raises(OptionError, match="unknown domain 'cow'"):
         session.draw(State(source=source, domain="cow"))
+
+
+HOSTILE_NAMES = [
+    'it\'s "my" image.png',
+    "two\nlines\r.png",
+    "$(reboot)`reboot`;&|>x.png",
+    "--help",
+    "\x1b[2J\u202egnp.exe",
+    "a\0b.png",
+    "~/x!",
+]
+
+
+def test_a_file_name_is_one_word_of_one_line_in_the_command(jittor, workdir, add_model):
+    add_model(mean_colour.MeanColourModel())
+    mean_colour.write_checkpoint(workdir / "model.safetensors")
+    session = session_of("model.safetensors")
+    assert session.images is not None
+    Image.new("RGB", (4, 4)).save("mine.png")
+    for name in HOSTILE_NAMES:
+        command = session.command(State(source=session.images.add(Path("mine.png").read_bytes(), name)))
+        assert command.isprintable()
+        shell = subprocess.run(["sh", "-c", f"printf '%s\n' {command}"], check=True, capture_output=True, text=True)
+        assert shell.stdout.splitlines()[:5] == ["ganzoo", "generate", "model.safetensors", "--source", printable(name)]
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
