@@ -140,6 +140,15 @@ def test_the_controls_grow_with_the_networks(page, explore, jittor, workdir):
     caption(page, "layers 4-5 of seed 8")
 
 
+def test_the_page_is_loaded_again_when_its_port_serves_another_run(page, explore, styled):
+    opened(page, explore(styled) + "#x=4")
+    with page.expect_event("load"):
+        page.route("**/status", lambda route: route.fulfill(json={**route.fetch().json(), "name": "another"}))
+    page.wait_for_selector("#main:not([hidden])")
+    assert page.text_content("#title") == "another"
+    caption(page, "seed 4")
+
+
 def test_favourites_are_kept_in_the_address_and_walked_through(ganzoo, page, explore, styled):
     opened(page, explore(styled))
     page.keyboard.press("f")

@@ -307,6 +307,7 @@ async function poll() {
     if (!response.ok) throw new Error(await response.text());
     const found = await response.json();
     const former = status;
+    if (former !== null && former.name !== found.name) return location.reload(); // the port now serves another run
     showStatus(found);
     if (!found.ready) {
       wait = WARMING;
