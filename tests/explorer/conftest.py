@@ -52,7 +52,7 @@ def explore(workdir: Path, children: list[subprocess.Popen[str]]) -> Iterator[Ca
         child.wait(20)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it runs, other tests can't run an event loop
 def browser() -> Iterator[Any]:
     with chromium() as started:
         yield started
