@@ -83,10 +83,11 @@ class Guard:
 
     def _known(self, host: str) -> bool:
         try:
-            name = urlsplit(f"//{host}").hostname
+            address = urlsplit(f"//{host}")
+            name, _ = address.hostname, address.port  # raises ValueError unless the port is a number
         except ValueError:
             return False
-        if name is None or "@" in host or "/" in host:
+        if name is None or "@" in host or address.netloc != host:
             return False
         return name.rstrip(".") in self.hosts or (self.token is not None and _is_address(name))
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import Future
 from importlib import resources
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ganzoo.errors import DataError, GanzooError, describe_failure, is_out_of_memory
+from ganzoo.errors import DataError, GanzooError, describe_failure, is_out_of_memory, printable
 from ganzoo.explorer import exports
 from ganzoo.explorer.images import MAX_BYTES, TooLargeError
 from ganzoo.explorer.pictures import png
@@ -39,6 +40,10 @@ REPORT_POLICY = (
 
 class GoneError(Exception):
     """The browser no longer waits for the answer."""
+
+
+class UnreadableReportError(Exception):
+    """The report of the run can't be served."""
 
 
 class Server:
@@ -77,6 +82,8 @@ class Server:
                 return PlainTextResponse(str(error), 413)
             except GanzooError as error:
                 return PlainTextResponse(str(error), 400)
+            except UnreadableReportError as error:
+                return PlainTextResponse(str(error), 404)
             except BusyError:
                 return PlainTextResponse("Busy: too many pictures are waiting.", 503, {"Retry-After": "1"})
             except OvertakenError:
@@ -180,12 +187,22 @@ class Server:
     async def _report(self, request: Request) -> Response:
         if not self.session.report_exists():
             return PlainTextResponse("This run has no report yet.", 404)
-        try:
-            with open_regular(self.session.run.path / "report.html") as file:
-                content = file.read(MAX_REPORT)
-        except OSError:
-            return PlainTextResponse("The report can't be read.", 404)
+        content = await run_in_threadpool(_read_report, self.session.run.path / "report.html")
         return Response(content, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
+
+
+def _read_report(path: Path) -> bytes:
+    """Return the report of a run. UnreadableReportError if it can't be read or has more than MAX_REPORT bytes."""
+    try:
+        with open_regular(path) as file:
+            content = file.read(MAX_REPORT + 1)
+    except OSError as error:
+        raise UnreadableReportError("The report can't be read.") from error
+    if len(content) > MAX_REPORT:
+        raise UnreadableReportError(
+            f"The report has more than {MAX_REPORT >> 20} MB. Open it as a file: {printable(path)}"
+        )
+    return content
 
 
 async def _received(request: Request) -> bytes:

@@ -20,9 +20,14 @@ START_SECONDS = 120
 
 
 @pytest.fixture
-def explore(workdir: Path) -> Iterator[Callable[..., str]]:
+def children() -> list[subprocess.Popen[str]]:
+    """Return the processes that `explore` has started."""
+    return []
+
+
+@pytest.fixture
+def explore(workdir: Path, children: list[subprocess.Popen[str]]) -> Iterator[Callable[..., str]]:
     """Return a function that starts `ganzoo explore` in a process of its own, and returns the address of its page."""
-    children: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> str:
         command = [sys.executable, "-m", "ganzoo", "explore", *arguments, "--port", "0", "--device", "cpu"]
@@ -47,7 +52,7 @@ def explore(workdir: Path) -> Iterator[Callable[..., str]]:
         child.wait(20)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it runs, other tests can't run an event loop
 def browser() -> Iterator[Any]:
     with chromium() as started:
         yield started

@@ -41,6 +41,19 @@ def test_this_machine_is_served_at_any_port(host: str) -> None:
         "10.0.0.7:8000",
         "[",
         "::",
+        "[2001:db8::7]:8000",
+        "[::ffff:10.0.0.7]:8000",
+        "[fe80::1%25eth0]:8000",
+        "127.0.0.1, evil.example",
+        "127.0.0.1/@evil.example",
+        "127.0.0.1:8000:evil.example",
+        "evil.example#127.0.0.1",
+        "127.0.0.1#evil.example",
+        "127.0.0.1?evil.example",
+        "127.0.0.1\tevil.example",
+        "127.1",
+        "2130706433",
+        "127.0.0.1\x00.evil.example",
     ],
 )
 def test_other_host_names_are_refused(host: str) -> None:
@@ -49,6 +62,18 @@ def test_other_host_names_are_refused(host: str) -> None:
     assert response.status_code == 403
     assert "hello" not in response.text
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("host", ["[2001:db8::7]:8000", "[::ffff:10.0.0.7]", "10.0.0.7:8000"])
+def test_with_a_token_addresses_are_served_but_not_names(host: str) -> None:
+    assert client(token=TOKEN).get(f"/?token={TOKEN}", headers={"Host": host}).status_code == 200
+    named = client(token=TOKEN).get(f"/?token={TOKEN}", headers={"Host": host.strip("[]") + ".evil.example"})
+    assert named.status_code == 403
+
+
+def test_two_host_names_are_refused() -> None:
+    headers = [("Host", "127.0.0.1:8000"), ("Host", "evil.example")]
+    assert client().get("/", headers=headers).status_code == 403
 
 
 def test_a_host_name_can_be_allowed() -> None:

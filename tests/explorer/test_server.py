@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import struct
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -296,6 +299,63 @@ def test_a_huge_upload_is_refused_while_it_arrives(browser: TestClient, monkeypa
     assert (response.status_code, response.text) == (413, "the limit for an image is 1 MB.")
 
 
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def bomb(width: int, height: int) -> bytes:
+    """Return a PNG of one colour, with a thousandth as many bytes as pixels or fewer."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    rows = zlib.compressobj()
+    packed = b"".join([*(rows.compress(bytes(width + 1)) for _ in range(height)), rows.flush()])
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def test_a_decompression_bomb_is_refused(browser: TestClient) -> None:
+    content = bomb(9_000, 9_000)
+    assert len(content) < 100_000
+    response = browser.post("/images", content=content)
+    assert (response.status_code, response.text) == (
+        413,
+        "the image has 9000 x 9000 px; the limit is 64,000,000 pixels.",
+    )
+    response = browser.post(
+        "/images", content=bomb(1, 1)[:16] + struct.pack(">II", 2**31 - 1, 2**31 - 1) + content[24:]
+    )
+    assert response.status_code == 400
+    assert "not a readable image" in response.text
+
+
+def test_text_that_unpacks_to_gigabytes_is_refused_or_left_out(browser: TestClient) -> None:
+    packer = zlib.compressobj(9)
+    packed = b"".join([*(packer.compress(bytes(1 << 20)) for _ in range(64)), packer.flush()])
+    small = bomb(2, 2)
+    content = small[:33] + chunk(b"zTXt", b"Comment\0\0" + packed) + small[33:]
+    response = browser.post("/images", content=content)
+    assert response.status_code in (200, 400)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("size", [(2_000_000, 1), (1, 2_000_000)])
+def test_an_image_of_one_row_or_column_is_fitted(session: FakeSession, fit: str, size: tuple[int, int]) -> None:
+    found = Images(replace(session.images.data, fit=fit), None)
+    fitted = found.get(found.add(bomb(*size), "x.png"))
+    assert fitted.pixels.shape == (4, 4, 3)
+    assert fitted.without_padding(fitted.pixels).size > 0
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "png", "tiff"])
+def test_the_first_frame_of_an_animation_is_used(browser: TestClient, kind: str) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "lime")]
+    buffer = io.BytesIO()
+    frames[0].save(
+        buffer, kind, save_all=True, append_images=frames[1:], **({} if kind == "tiff" else {"duration": 50})
+    )
+    name = browser.post("/images?file=moving", content=buffer.getvalue()).json()["name"]
+    shown = np.asarray(Image.open(io.BytesIO(browser.get(f"/images/{name}").content)))
+    assert np.abs(shown.astype(int) - (255, 0, 0)).max() < 20
+
+
 def test_only_an_image_that_is_too_large_is_answered_so(browser: TestClient) -> None:
     response = browser.get(picture_url(more="&psi=limit"))
     assert (response.status_code, response.text) == (400, "psi: 'limit' is not a number.")
@@ -346,6 +406,19 @@ def test_the_report_is_served_in_a_sandbox(browser: TestClient, session: FakeSes
     (session.run.path / "report.html").unlink()
     (session.run.path / "report.html").mkdir()
     assert browser.get("/report").status_code == 404
+
+
+def test_a_report_that_is_too_large_is_not_cut(
+    browser: TestClient, session: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = session.run.path / "report.html"
+    path.write_bytes(bytes(1 << 20))
+    monkeypatch.setattr("ganzoo.explorer.server.MAX_REPORT", 1 << 20)
+    assert len(browser.get("/report").content) == 1 << 20
+    path.write_bytes(bytes((1 << 20) + 1))
+    response = browser.get("/report")
+    assert response.status_code == 404
+    assert response.text == f"The report has more than 1 MB. Open it as a file: {path}"
 
 
 def test_pictures_wait_until_the_model_is_loaded(browser: TestClient, session: FakeSession) -> None:

@@ -19,6 +19,8 @@ from PIL import Image
 
 from ganzoo.errors import OptionError
 from ganzoo.explorer.serving import bind
+from tests.support.kernels import loaded_kernels
+from tests.support.stylegan_checkpoint import write_checkpoint
 
 TRUST = Path(__file__).parents[2] / "experiments" / "trust"
 
@@ -52,6 +54,47 @@ def test_a_newer_checkpoint_is_shown(ganzoo, trained, explore):
         assert time.monotonic() < end
         time.sleep(0.1)
     assert get(address, "/picture?tab=t&place=p&x=3")[0] == 200
+
+
+@pytest.fixture
+def growing(jittor, workdir):
+    """Return the folder of a style-based run whose networks have grown to 8 px."""
+    Path("growing").mkdir()
+    Path("growing/options.json").write_text("{}")
+    write_checkpoint(workdir / "growing/checkpoint-000000008.safetensors", 8)
+    return workdir / "growing"
+
+
+PICTURES = [
+    "x=3",
+    "x=3&y=0.25",
+    "x=2.5&y=7.75&psi=0.3",
+    "x=2.5&psi=0",
+    "psi=1",
+    "psi=-1&noise=random",
+    "x=0.5&noise=none",
+    "mix=5&layers=0",
+    "x=0.5&mix=6&layers=1-2&psi=0.5",
+    "x=1&mix=7&layers=coarse&noise=random",
+]
+
+
+def test_no_picture_needs_a_kernel_that_the_first_ones_did_not(growing, explore, children):
+    """Compiling a kernel takes seconds. They are compiled before the page is shown, also when the networks grow."""
+    address, before = explore("growing"), set()
+    for size in (8, 16):
+        path = growing / f"checkpoint-{size:09d}.safetensors"
+        if not path.exists():
+            write_checkpoint(path, size, alpha=0.5)  # blending two resolutions needs more kernels
+        end = time.monotonic() + 60
+        while json.loads(get(address, "/status")[1])["size"] != size:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        former, before = before, loaded_kernels(children[0].pid)
+        assert before > former
+        for query in PICTURES:
+            assert get(address, f"/picture?tab=t&place=p&{query}")[0] == 200, query
+        assert loaded_kernels(children[0].pid) == before
 
 
 def test_a_checkpoint_that_was_named_stays(ganzoo, trained, explore):

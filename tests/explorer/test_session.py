@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import shlex
+import shutil
+import subprocess
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 from PIL import Image
 
 import ganzoo as zoo
-from ganzoo.errors import OptionError
+from ganzoo.errors import OptionError, printable
 from ganzoo.explorer.session import Session
 from ganzoo.explorer.state import State
 from tests.conftest import TINY_RUN_OPTIONS
@@ -78,6 +81,31 @@ def test_pictures_of_a_style_based_model(ganzoo, jittor, workdir):
         session.draw(State(mix=3, layers="9"))
 
 
+def test_networks_that_have_grown_are_shown_once_their_first_pictures_are_drawn(jittor, workdir, monkeypatch):
+    monkeypatch.setattr("ganzoo.explorer.session.POLL_SECONDS", 0.0)
+    Path("growing").mkdir()
+    Path("growing/options.json").write_text("{}")
+    write_checkpoint(workdir / "growing/checkpoint-000000008.safetensors", 8)
+    session = Session(zoo.load("growing"), "growing", partial(zoo.load, "growing"))
+    session.warm_up()
+    session.look_for_newer()
+    write_checkpoint(workdir / "growing/checkpoint-000000016.safetensors", 16)
+    seen = []
+    while not seen or seen[-1][1] == 8:
+        session.look_for_newer()
+        status = session.status()
+        assert pixels(io.BytesIO(session.draw(State(mix=1, layers="3")))).shape == (status["size"],) * 2 + (3,)
+        seen.append((status["checkpoint"], status["size"], status["controls"]["style_layers"]))
+    assert set(seen[:-1]) == {("checkpoint-000000008.safetensors", 8, 4)}
+    assert seen[-1] == ("checkpoint-000000016.safetensors", 16, 6)
+    Path("growing/checkpoint-000000032.safetensors").write_bytes(b"damaged")
+    with pytest.warns(UserWarning, match="not an intact checkpoint"):
+        session.look_for_newer()
+    shutil.rmtree("growing")
+    session.look_for_newer()
+    assert session.status()["size"] == 16
+
+
 def test_pictures_of_classes(ganzoo, domains):
     assert ganzoo("train", "gan", "--conditional", "--data", "pictures", *TINY_RUN_OPTIONS).exit_code == 0
     session = session_of("0")
@@ -101,6 +129,30 @@ def test_translations_with_looks(ganzoo, jittor, workdir, add_model):
         session.draw(State())
     with pytest.raises(OptionError, match="unknown domain 'cow'"):
         session.draw(State(source=source, domain="cow"))
+
+
+HOSTILE_NAMES = [
+    'it\'s "my" image.png',
+    "two\nlines\r.png",
+    "$(reboot)`reboot`;&|>x.png",
+    "--help",
+    "\x1b[2J\u202egnp.exe",
+    "a\0b.png",
+    "~/x!",
+]
+
+
+def test_a_file_name_is_one_word_of_one_line_in_the_command(jittor, workdir, add_model):
+    add_model(mean_colour.MeanColourModel())
+    mean_colour.write_checkpoint(workdir / "model.safetensors")
+    session = session_of("model.safetensors")
+    assert session.images is not None
+    Image.new("RGB", (4, 4)).save("mine.png")
+    for name in HOSTILE_NAMES:
+        command = session.command(State(source=session.images.add(Path("mine.png").read_bytes(), name)))
+        assert command.isprintable()
+        shell = subprocess.run(["sh", "-c", f"printf '%s\n' {command}"], check=True, capture_output=True, text=True)
+        assert shell.stdout.splitlines()[:5] == ["ganzoo", "generate", "model.safetensors", "--source", printable(name)]
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])

@@ -14,6 +14,7 @@ from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.loss_stats import LossStats, Report
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
+from tests.support.kernels import loaded_kernels
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -238,11 +239,6 @@ def test_consecutive_skips_are_counted_by_phase():
     reports = [training.run(bad, in_the_loss(np.nan)) for bad in (["generator"], ["generator"], ["discriminator"], [])]
     assert [report.skipped for report in reports] == [1, 1, 1, 0]
     assert [report.max_consecutive_skips for report in reports] == [1, 2, 2, 2]
-
-
-def loaded_kernels() -> set[str]:
-    with open("/proc/self/maps") as file:
-        return {line.split()[-1] for line in file if line.rstrip().endswith("_op.so")}
 
 
 def test_skipping_compiles_no_kernel():

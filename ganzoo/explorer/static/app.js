@@ -51,10 +51,17 @@ function update(change) {
   show();
 }
 
+function updateFavourites(found) {
+  favouriteList.stop();
+  favourites = found;
+  showFavourites();
+}
+
 function show() {
   showControls();
-  if (!status.controls.translates || state.source) picture.show(addresses.query(state));
-  else fail("Choose an image to translate, or drop one on the page.");
+  if (!status.controls.translates || state.source) {
+    if (!favouriteList.playing()) picture.show(addresses.query(state));
+  } else fail("Choose an image to translate, or drop one on the page.");
   if (status.controls.translates) {
     translation.showImages(state, status.controls);
     translation.showStrip(state);
@@ -83,7 +90,6 @@ function describe(shown) {
 }
 
 function showCommand(command, asked) {
-  if ($("play").getAttribute("aria-pressed") === "true") return;
   const shown = adopt(addresses.parse(asked));
   $("picture").alt = `${status.model}: ${describe(shown)}`;
   $("caption").textContent = describe(shown);
@@ -155,16 +161,15 @@ function random() {
 
 function keep() {
   if (status.controls.translates && !state.source) return;
-  favourites.push({ ...state });
-  showFavourites();
+  if (favourites.length >= favouriteList.MAX) return fail("The list of favourites is full. Remove one to add another.");
+  updateFavourites([...favourites, { ...state }]);
 }
 
 function showFavourites() {
   favouriteList.showList(favourites, {
     choose: (favourite) => update({ ...adopt(favourite) }),
     remove: (index) => {
-      favourites.splice(index, 1);
-      showFavourites();
+      updateFavourites(favourites.filter((_, other) => other !== index));
       $("keep").focus();
     },
     describe,
@@ -185,7 +190,13 @@ async function copy(text, button) {
 
 function play() {
   if (favouriteList.stop()) show();
-  else if (!$("walk").hidden && !$("play").disabled) favouriteList.play(favourites, state);
+  else if (!$("walk").hidden) favouriteList.play(favourites, state, picture, describeWalk);
+}
+
+function describeWalk() {
+  $("picture").alt = `${status.model}: walk between ${favourites.length} favourites`;
+  $("caption").textContent = `walk between ${favourites.length} favourites`;
+  $("caption").classList.remove("wrong");
 }
 
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -205,7 +216,8 @@ function onKey(event) {
   event.preventDefault();
 }
 
-function setUp() {
+// Set what depends on the controls of the run, which change when training grows the networks.
+function fitControls() {
   const { controls } = status;
   const generates = !controls.translates;
   const shown = {
@@ -220,14 +232,25 @@ function setUp() {
   fillSelect("class", controls.classes);
   fillSelect("domain", controls.domains);
   fillSelect("direction", controls.directions.map((pair) => pair.join(" to ")), controls.directions.map((_, number) => String(number)));
+  for (const id of ["first", "last"]) $(id).max = controls.style_layers - 1;
+  const ranges = Object.entries(NAMED_LAYERS).filter(([, [first]]) => first < controls.style_layers);
+  $("named-layers").replaceChildren(...ranges.map(([name, range]) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
+    button.addEventListener("click", () => update({ layers: layersText(range) }));
+    return button;
+  }));
+}
+
+function setUp() {
+  const generates = !status.controls.translates;
+  fitControls();
   whenWhole("seed", toSeed);
   whenWhole("look-seed", (seed) => update({ seed, reference: null }));
   whenWhole("mix", (mix) => update({ mix }));
   for (const id of ["first", "last"]) {
-    $(id).max = controls.style_layers - 1;
     whenWhole(id, () => {
       const [first, last] = [Number($("first").value), Number($("last").value)];
-      if (first <= last && last < controls.style_layers) update({ layers: layersText([first, last]) });
+      if (first <= last && last < status.controls.style_layers) update({ layers: layersText([first, last]) });
     });
   }
   $("psi").addEventListener("input", () => update({ psi: Number($("psi").value) }));
@@ -237,18 +260,13 @@ function setUp() {
   $("mixing").addEventListener("change", () => {
     update($("mixing").checked ? { mix: addresses.randomSeed(), layers: layersText([0, 3]) } : { mix: null, layers: null });
   });
-  $("named-layers").append(...Object.entries(NAMED_LAYERS).filter(([, [first]]) => first < controls.style_layers).map(([name, range]) => {
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
-    button.addEventListener("click", () => update({ layers: layersText(range) }));
-    return button;
-  }));
   for (const [id, action] of Object.entries({ snap, random, "look-random": random, keep, play })) $(id).addEventListener("click", action);
   $("mix-random").addEventListener("click", () => update({ mix: addresses.randomSeed() }));
   $("copy").addEventListener("click", () => copy($("command").textContent, $("copy")));
   for (const button of document.querySelectorAll(".export")) {
     button.addEventListener("click", () => favouriteList.save(favourites, state, button.value, button));
   }
-  for (const id of ["steps", "fps"]) $(id).addEventListener("change", () => favouriteList.showWalk(favourites, state, generates));
+  for (const id of ["steps", "fps"]) $(id).addEventListener("change", () => update({}));
   if (generates) {
     for (const id of ["frame", "plane"]) draggable($(id), () => ({ x: state.x, y: state.y }), (x, y) => update({ x, y }));
   } else {
@@ -261,11 +279,18 @@ function setUp() {
 function restore() {
   const found = addresses.read();
   state = adopt(found.state);
-  favourites = found.favourites.map(adopt);
-  showFavourites();
+  updateFavourites(found.favourites.slice(0, favouriteList.MAX).map(adopt));
 }
 
 // ---- the run -----------------------------------------------------------------------------------
+
+// Training has saved a checkpoint.
+function showNewer(controls) {
+  if (JSON.stringify(controls) !== JSON.stringify(status.controls)) fitControls();
+  state = adopt(state);
+  favourites = favourites.map(adopt);
+  showFavourites();
+}
 
 function showStatus(found) {
   document.title = `${found.name} · ganzoo explore`;
@@ -282,6 +307,7 @@ async function poll() {
     if (!response.ok) throw new Error(await response.text());
     const found = await response.json();
     const former = status;
+    if (former !== null && former.name !== found.name) return location.reload(); // the port now serves another run
     showStatus(found);
     if (!found.ready) {
       wait = WARMING;
@@ -292,7 +318,7 @@ async function poll() {
         $("main").hidden = false;
         restore();
       } else if (former.checkpoint !== found.checkpoint) {
-        showFavourites();
+        showNewer(former.controls);
       }
     }
   } catch (problem) {

@@ -1,13 +1,14 @@
 // The list of favourites, and the walk between them.
 
-import { Place, showWords, text } from "./pictures.js";
+import { Newest, Place, showWords, text } from "./pictures.js";
 import { query } from "./state.js";
 
 const $ = (id) => document.getElementById(id);
+export const MAX = 64; // favourites, as the server has it
 let count = 0; // of places for thumbnails
 
 export function showList(favourites, { choose, remove, describe, copy }) {
-  $("no-favourites").hidden = favourites.length > 0;
+  $("favourites-note").textContent = note(favourites.length);
   const items = favourites.map((favourite, index) => {
     const item = document.createElement("li");
     const show = document.createElement("button");
@@ -36,6 +37,11 @@ export function showList(favourites, { choose, remove, describe, copy }) {
   $("list").replaceChildren(...items);
 }
 
+function note(length) {
+  if (length === 0) return "None yet. A favourite remembers the picture with its settings.";
+  return length < MAX ? "" : `The list is full: ${MAX} favourites. Remove one to add another.`;
+}
+
 function walkQuery(favourites, state, format) {
   const params = new URLSearchParams({ steps: $("steps").value, fps: $("fps").value, format });
   favourites.forEach((each, index) => {
@@ -45,46 +51,67 @@ function walkQuery(favourites, state, format) {
   return params;
 }
 
-let playing = null; // the address of the animation that is shown
+let commandOf = ""; // the walk whose command is shown, or was asked for last
+
+const walkCommand = new Newest(async (asked) => {
+  try {
+    showWords($("walk-command"), await text(`/command?${asked}`));
+  } catch (problem) {
+    $("walk-command").textContent = problem.message;
+    commandOf = "";
+  }
+});
 
 export function showWalk(favourites, state, generates) {
   $("walk").hidden = !generates || favourites.length < 2;
-  if ($("walk").hidden) return;
-  text(`/command?${walkQuery(favourites, state, "webp")}`).then(
-    (command) => showWords($("walk-command"), command),
-    (problem) => { $("walk-command").textContent = problem.message; },
-  );
+  const wanted = $("walk").hidden ? "" : walkQuery(favourites, state, "webp").toString();
+  if (wanted === "" || wanted === commandOf) return;
+  commandOf = wanted;
+  walkCommand.want(wanted);
 }
 
-async function render(favourites, state, format) {
+async function render(favourites, state, format, signal) {
   $("walk-message").textContent = `Rendering ${favourites.length * Number($("steps").value)} frames ...`;
-  const response = await fetch(`/walk?${walkQuery(favourites, state, format)}`);
+  const response = await fetch(`/walk?${walkQuery(favourites, state, format)}`, { signal });
   if (!response.ok) throw new Error(await response.text());
   return URL.createObjectURL(await response.blob());
 }
 
+let walk = null; // that is rendered to be played, or played: then it has a `url`
+
+export const playing = () => walk !== null && walk.url !== null;
+
+// Stop playing or rendering a walk, and return whether there was one.
 export function stop() {
-  if (playing === null) return false;
-  URL.revokeObjectURL(playing);
-  playing = null;
+  if (walk === null) return false;
+  walk.rendering.abort();
+  if (walk.url === null) $("walk-message").textContent = "";
+  else URL.revokeObjectURL(walk.url);
+  walk = null;
   $("play").setAttribute("aria-pressed", "false");
   $("play").textContent = "Play";
   return true;
 }
 
-export async function play(favourites, state) {
-  $("play").disabled = true;
+// Play the walk in the place of the picture, and call `started`.
+export async function play(favourites, state, picture, started) {
+  const mine = { rendering: new AbortController(), url: null };
+  walk = mine;
+  $("play").setAttribute("aria-pressed", "true");
+  $("play").textContent = "Stop";
   try {
-    playing = await render(favourites, state, "webp");
-    $("picture").src = playing;
-    $("picture").alt = `Walk between ${favourites.length} favourites`;
-    $("play").setAttribute("aria-pressed", "true");
-    $("play").textContent = "Stop";
+    const url = await render(favourites, state, "webp", mine.rendering.signal);
+    if (walk !== mine) return URL.revokeObjectURL(url);
+    walk.url = url;
+    picture.lend();
+    picture.image.src = url;
     $("walk-message").textContent = "";
+    started();
   } catch (problem) {
+    if (walk !== mine) return;
+    stop();
     $("walk-message").textContent = problem.message;
   }
-  $("play").disabled = false;
 }
 
 export async function save(favourites, state, format, button) {

@@ -1,47 +1,64 @@
-// Pictures from the server. Each place on the page waits for one picture at a time, and then asks for the newest state.
+// Pictures and commands from the server. Each place on the page waits for one at a time, and then asks for the newest.
 
 const tab = Array.from(crypto.getRandomValues(new Uint8Array(9)), (byte) => byte.toString(36)).join("-").slice(0, 40);
 const RETRY = 400; // ms before asking a busy server again
 
+// Calls `work`, which must not fail, with one value at a time, and then with the newest that was wanted meanwhile.
+export class Newest {
+  constructor(work) {
+    Object.assign(this, { work, wanted: null, busy: false });
+  }
+
+  async want(value) {
+    this.wanted = value;
+    if (this.busy) return;
+    this.busy = true;
+    while (this.wanted !== null) {
+      const next = this.wanted;
+      this.wanted = null;
+      await this.work(next);
+    }
+    this.busy = false;
+  }
+}
+
 export class Place {
   constructor(name, image, { done = () => {}, failed = () => {} } = {}) {
-    Object.assign(this, { name, image, done, failed, wanted: null, busy: false, url: null });
+    Object.assign(this, { name, image, done, failed, url: null, lent: false });
+    this.queue = new Newest((asked) => this.load(asked));
   }
 
   show(params) {
-    this.wanted = params.toString();
-    if (!this.busy) this.load();
+    this.lent = false;
+    this.queue.want(params.toString());
   }
 
-  clear() {
-    this.wanted = null;
-    this.image.removeAttribute("src");
+  // Leave the image to others until `show` is called again.
+  lend() {
+    this.lent = true;
+    this.queue.wanted = null;
   }
 
-  async load() {
-    this.busy = true;
-    while (this.wanted !== null) {
-      const asked = this.wanted;
-      this.wanted = null;
-      try {
-        const response = await fetch(`/picture?${asked}&tab=${tab}&place=${this.name}`);
-        if (response.status === 503) {
-          await new Promise((resolve) => setTimeout(resolve, RETRY));
-          this.wanted ??= asked;
-        } else if (response.ok) {
-          const former = this.url;
-          this.url = URL.createObjectURL(await response.blob());
-          this.image.src = this.url;
-          if (former) URL.revokeObjectURL(former);
-          this.done(decodeURIComponent(response.headers.get("X-Command") ?? ""), asked);
-        } else if (response.status !== 409) {
-          this.failed(await response.text());
-        }
-      } catch {
-        this.failed("The server does not answer. Is `ganzoo explore` still running?");
+  async load(asked) {
+    try {
+      const response = await fetch(`/picture?${asked}&tab=${tab}&place=${this.name}`);
+      if (response.status === 503) {
+        await new Promise((resolve) => setTimeout(resolve, RETRY));
+        if (!this.lent) this.queue.wanted ??= asked;
+      } else if (response.ok) {
+        const content = await response.blob();
+        if (this.lent) return;
+        const former = this.url;
+        this.url = URL.createObjectURL(content);
+        this.image.src = this.url;
+        if (former) URL.revokeObjectURL(former);
+        this.done(decodeURIComponent(response.headers.get("X-Command") ?? ""), asked);
+      } else if (response.status !== 409) {
+        this.failed(await response.text());
       }
+    } catch {
+      this.failed("The server does not answer. Is `ganzoo explore` still running?");
     }
-    this.busy = false;
   }
 }
 

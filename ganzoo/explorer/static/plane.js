@@ -48,12 +48,14 @@ export function draggable(target, where, move, enabled = () => true) {
   });
   target.addEventListener("pointermove", (event) => {
     if (start === null) return;
+    start.moved = true;
     const x = start.x - (event.clientX - start.left) * start.speed;
     const y = start.y - (event.clientY - start.top) * start.speed;
     move(within(snapped(x)), within(snapped(y)));
   });
   for (const name of ["pointerup", "pointercancel"]) {
-    target.addEventListener(name, () => {
+    target.addEventListener(name, (event) => {
+      if (start?.moved && event.type === "pointercancel") move(start.x, start.y); // the browser scrolls the page
       start = null;
       target.classList.remove("dragging");
     });
