@@ -16,7 +16,10 @@ PLUGINS = Path(__file__).parents[2] / "plugins"
 COMMON = ["--batch", 4, "--kimg", 0.008, "--device", "cpu"]
 EXAMPLES = {
     "conditional-dcgan": (["--size", 16, "--latent", 8, "--width", 4], {"discriminator/real", "discriminator/fake"}),
-    "cyclegan": (["--size", 32, "--width", 2, "--blocks", 1, "--pool", 3], {"generators/cycle_a", "discriminators/fake_b"}),
+    "cyclegan": (
+        ["--size", 32, "--width", 2, "--blocks", 1, "--pool", 3],
+        {"generators/cycle_a", "discriminators/fake_b"},
+    ),
 }
 
 
