@@ -1,11 +1,13 @@
 """The reference implementation: the same models and training steps, written from the papers in PyTorch and float64.
 
-PyTorch and Jittor can't share a process (their OpenMP and MKL clash), so the reference runs in a child process, and
-arrays are exchanged in .npz files. This module imports neither PyTorch nor Jittor.
+PyTorch and Jittor can't share a process (their OpenMP and MKL clash), so the reference runs in a child process, which
+lives as long as this one: starting PyTorch takes seconds. Arrays are exchanged in .npz files. This module imports
+neither PyTorch nor Jittor.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import subprocess
@@ -27,14 +29,27 @@ needs_torch = pytest.mark.skipif(
 
 
 def run_reference(job: str, arrays: Mapping[str, np.ndarray], folder: Path, **settings: Any) -> dict[str, np.ndarray]:
-    """Run `job` (see `__main__`) on `arrays` in a child process, and return its results in float64."""
+    """Run `job` (see `__main__`) on `arrays` in the child process, and return its results in float64."""
     inputs, outputs = folder / f"{job}-inputs.npz", folder / f"{job}-outputs.npz"
     np.savez(inputs, **arrays)
-    command = [sys.executable, "-m", __name__, job, str(inputs), str(outputs), json.dumps(settings)]
-    child = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
-    assert child.returncode == 0, f"the reference failed:\n{child.stderr}"
+    child = _child()
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(json.dumps([job, str(inputs), str(outputs), settings]) + "\n")
+    child.stdin.flush()
+    if not (answer := child.stdout.readline()):
+        _child.cache_clear()  # the next test starts another
+        raise AssertionError(f"the reference ended with status {child.wait()}")
+    assert (problem := json.loads(answer)) is None, f"the reference failed:\n{problem}"
     with np.load(outputs) as file:
         return dict(file)
+
+
+@functools.cache
+def _child() -> subprocess.Popen[str]:
+    """Start the child process. It ends when its standard input is closed, by the end of this process."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-m", __name__], cwd=_ROOT, text=True, **pipes)
 
 
 def relative_error(actual: Any, expected: np.ndarray, scale: float = 0.0) -> float:

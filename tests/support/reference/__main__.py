@@ -1,12 +1,15 @@
-"""Computes reference results with PyTorch. The tests start this program as a child process, through `run_reference`:
+"""Computes reference results with PyTorch. The tests start this program as a child process, through `run_reference`.
 
-python -m tests.support.reference JOB INPUTS.npz OUTPUTS.npz SETTINGS
+It reads a job from each line of its standard input, as JSON: its name, the files of its inputs and its outputs, and its
+settings. After each job, it prints what went wrong as JSON; null if nothing did.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import traceback
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,12 +47,23 @@ JOBS = {
 }
 
 
-def main(job: str, inputs: str, outputs: str, settings: str) -> None:
-    torch.set_default_dtype(torch.float64)
+def main() -> None:
+    answers, sys.stdout = sys.stdout, sys.stderr
     torch.set_num_threads(1)  # on a busy machine, several threads only wait for each other
+    for line in sys.stdin:
+        try:
+            run(*json.loads(line))
+            problem = None
+        except Exception:
+            problem = traceback.format_exc()
+        print(json.dumps(problem), file=answers, flush=True)
+
+
+def run(job: str, inputs: str, outputs: str, settings: dict[str, Any]) -> None:
+    torch.set_default_dtype(torch.float64)  # a job may change it
     with np.load(inputs) as file:
         arrays = {name: _tensor(value) for name, value in file.items()}
-    results = JOBS[job](arrays, **json.loads(settings))
+    results = JOBS[job](arrays, **settings)
     np.savez(outputs, **{name: tensor.detach().numpy() for name, tensor in results.items()})
 
 
@@ -57,4 +71,4 @@ def _tensor(value: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(value).to(torch.float64)
 
 
-main(*sys.argv[1:])
+main()
