@@ -19,7 +19,9 @@ from ganzoo.checkpoints.description import RunDescription
 from ganzoo.errors import RunError, did_you_mean, reason
 from ganzoo.files import append_lines, atomic_write, open_regular
 
-SESSION_PREFIX = "on "  # start of the first message of a session in log.txt
+# Starts of messages in log.txt: of a session's first one, and of those that say that training starts again with another
+# seed.
+SESSION_PREFIX, RESTART_PREFIX = "on ", "training diverged "
 MAX_VALUE = 1e300  # limit on absolute values in statistics
 MAX_NAME_LENGTH = 100  # maximum length of a run folder's name after its number; file systems allow 255 bytes
 _TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")

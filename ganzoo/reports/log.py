@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ganzoo.data.loader import LEFT_OUT
-from ganzoo.runs import SESSION_PREFIX
+from ganzoo.runs import RESTART_PREFIX, SESSION_PREFIX
 
 _ERROR = "Error: "
 
@@ -28,7 +28,7 @@ def parse_log(messages: Iterable[str]) -> LogFacts:
     for message in messages:
         if message.endswith(LEFT_OUT):
             left_out.add(message)
-        elif message.startswith("training diverged ") and " with --seed " in message:
+        elif message.startswith(RESTART_PREFIX):
             restarts += 1
         elif message.startswith(SESSION_PREFIX):
             error = None

@@ -12,7 +12,7 @@ from ganzoo.distributed import collectives
 from ganzoo.errors import DivergedError, GanzooError, RunError
 from ganzoo.interfaces.stages import unreached_stages
 from ganzoo.registry.plugins import Registry
-from ganzoo.runs import SESSION_PREFIX, Run
+from ganzoo.runs import RESTART_PREFIX, SESSION_PREFIX, Run
 from ganzoo.signals import Stop, watch_signals
 from ganzoo.training import due
 from ganzoo.training.augmentation.augmenter import check_augmentable
@@ -98,7 +98,7 @@ def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: Train
                 raise
             plan, last = plan.with_next_seed(), checkpoint.newest(run.path)
             what = f"after {last.name}; restarting from there" if last else "before the first checkpoint; starting over"
-            run.print_and_log(f"training diverged {what} with --seed {plan.train.seed}.")
+            run.print_and_log(f"{RESTART_PREFIX}{what} with --seed {plan.train.seed}.")
             if last is None:
                 run.truncate_stats(0)
             state = None if last else _new_state(plan)
