@@ -320,7 +320,7 @@ def test_the_report_of_the_run_works_in_its_sandbox(ganzoo, page, explore, train
 
 
 def swipe(page, selector: str, across: int, down: int) -> None:
-    """Move a finger from the middle of an element, by so many px."""
+    """Move a finger from the middle of an element, by so many px, and wait until the page no longer scrolls."""
     touch = page.context.new_cdp_session(page)
     box = page.locator(selector).bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -329,6 +329,9 @@ def swipe(page, selector: str, across: int, down: int) -> None:
         point = {"x": x + across * part / 10, "y": y + down * part / 10}
         touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.evaluate(
+        "async () => { for (let y = -1; y !== scrollY; await new Promise((go) => setTimeout(go, 300))) y = scrollY; }"
+    )
 
 
 def test_on_a_phone_the_picture_is_dragged_sideways_and_the_page_scrolls(browser, explore, styled):
