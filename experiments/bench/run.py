@@ -150,8 +150,19 @@ def cold_start(row: Row, config: Config) -> float:
         finally:
             side.close()
     finally:
-        shutil.rmtree(kernels)
-        backup.rename(kernels)
+        restore_kernels(kernels, backup)
+
+
+def restore_kernels(kernels: Path, backup: Path) -> None:
+    """Move `backup` back to the folder `kernels`. Keep what is there now: other processes may have compiled it
+    meanwhile, and may still be compiling."""
+    cold = kernels.with_name(f"{kernels.name}-cold-{os.getpid()}")
+    kernels.rename(cold)
+    backup.rename(kernels)
+    for path in cold.iterdir():
+        if not (kernels / path.name).exists():
+            path.rename(kernels / path.name)
+    shutil.rmtree(cold, ignore_errors=True)
 
 
 def measure(row: Row, turns: int, config: Config, cold: bool) -> dict[str, Any]:
