@@ -1,8 +1,8 @@
 """The networks of StarGAN v2 (Choi et al. 2020, appendix A): generator, mapping network, style encoder, discriminator.
 
-Weights have the names of the reference implementation. A shortcut's 1x1 convolution has no bias, so it commutes with
-average pooling and with nearest-neighbour upsampling. It runs at the lower resolution, with the same result at a
-quarter of the cost.
+Weights have the names of the reference implementation. A shortcut's 1x1 convolution commutes with average pooling
+and with nearest-neighbour upsampling. So it runs at the lower resolution, with the same result at a quarter of the
+cost.
 """
 
 from __future__ import annotations
