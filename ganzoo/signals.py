@@ -16,7 +16,7 @@ from typing import Any
 # Ctrl-C, the end of a cluster job, a closed terminal, and a signal that mpirun forwards without ending the job.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 ECHO_SECONDS = 0.1  # a repeat within this time counts as the same signal: `timeout` signals its child, then its group
-RETRY_SECONDS = 0.05  # between checks whether an import, or a body of `block_signals`, is over
+RETRY_SECONDS = 0.05  # between checks whether an exception can be raised, see `_must_wait`
 RERAISE_SECONDS = 10.0  # before raising the exception again: destructors and callbacks may swallow it
 
 
@@ -46,8 +46,8 @@ class Interrupts:
     """The signal handler of a command. At the first signal it stores the number and raises KeyboardInterrupt; the
     second signal ends the process immediately.
 
-    An exception during an import may be swallowed, e.g. by Cython modules. So KeyboardInterrupt is raised after the
-    import, and again if the command has not ended RERAISE_SECONDS later. Once the command is `over`, nothing is raised.
+    KeyboardInterrupt is raised when it can do no harm (see `_must_wait`), and again if the command has not ended
+    RERAISE_SECONDS later. Once the command is `over`, nothing is raised.
     """
 
     number: int | None = None
@@ -62,9 +62,9 @@ class Interrupts:
             _restore_default_actions(self.handled, number)
         if self.over:
             return
-        later = _blocked > 0 or _is_importing(frame)
-        signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS if later else RERAISE_SECONDS)
-        if not later:
+        must_wait = _must_wait(frame)
+        signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS if must_wait else RERAISE_SECONDS)
+        if not must_wait:
             raise KeyboardInterrupt
 
     @property
@@ -79,7 +79,16 @@ def exit_status(number: int | None) -> int:
     return 128 + (number or signal.SIGINT)
 
 
-def _is_importing(frame: FrameType | None) -> bool:
+# Python functions that take or release a lock. An exception in one of them, such as threading.Condition.__enter__, may
+# leave the lock taken for ever, and then the threads of a pool never end.
+_LOCKING = {"__enter__", "__exit__", "acquire", "release", "_acquire_restore", "_release_save"}
+
+
+def _must_wait(frame: FrameType | None) -> bool:
+    """Return whether an exception in `frame` could do harm: within `block_signals`, in a function that takes or
+    releases a lock, and during an import, where Cython modules may swallow it."""
+    if _blocked > 0 or (frame is not None and frame.f_code.co_name in _LOCKING):
+        return True
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
@@ -176,7 +185,8 @@ class Stop:
     @contextlib.contextmanager
     def raise_immediately(self) -> Iterator[None]:
         """Within the body, a signal also raises KeyboardInterrupt. Use this for work that may take long and changes
-        nothing. The exception waits for the end of an import: a half-imported module may crash the process later."""
+        nothing. The exception is raised when it can do no harm, see `_must_wait`: a half-imported module, for example,
+        may crash the process later."""
         self._raising = True
         try:
             yield
@@ -184,12 +194,12 @@ class Stop:
             self._raising = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Handle a signal, or the timer that checks again whether an import is over."""
+        """Handle a signal, or the timer that checks again whether the exception can be raised."""
         if number != signal.SIGALRM:
             self.number = number
         if not self._raising:
             return
-        if _blocked > 0 or _is_importing(frame):
+        if _must_wait(frame):
             signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS)
         else:
             raise KeyboardInterrupt

@@ -7,6 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 
@@ -180,6 +181,39 @@ def test_interruptible_work_ends_immediately():
         with pytest.raises(KeyboardInterrupt), stop.raise_immediately():
             signal.raise_signal(signal.SIGTERM)
         assert stop()
+
+
+@pytest.mark.parametrize("method", ["__enter__", "__exit__"])
+@pytest.mark.parametrize("work", ["training", "command"])
+def test_an_interrupt_leaves_no_lock_taken(method, work, request):
+    """A lock that an interrupt left taken made the threads of a pool wait for ever, and so the process."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a CI may ignore it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
+    lock = threading.Lock()
+
+    class Condition:  # like threading.Condition
+        def __enter__(self):
+            lock.acquire()
+            if method == "__enter__":
+                signal.raise_signal(signal.SIGINT)
+
+        def __exit__(self, *error):
+            if method == "__exit__":
+                signal.raise_signal(signal.SIGINT)
+            lock.release()
+
+    def wait() -> None:
+        with Condition():
+            pass
+        time.sleep(30)
+
+    if work == "training":
+        with watch_signals() as stop, pytest.raises(KeyboardInterrupt), stop.raise_immediately():
+            wait()
+    else:
+        with interruptible(), pytest.raises(KeyboardInterrupt):
+            wait()
+    assert not lock.locked()
 
 
 IMPORTING = """

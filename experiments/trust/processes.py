@@ -85,10 +85,10 @@ class Session:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.abort()
-            raise Hung(f"it did not end within {seconds:.0f} s; {self.err} shows where it was") from None
+            raise Hung(f"it did not end within {seconds:.0f} s; its output ends:\n{self.last_output()}") from None
 
     def abort(self) -> None:
-        """Kill the process; its traceback goes to stderr."""
+        """Kill the process. Before that, it writes a traceback of all threads to stderr."""
         self.send(signal.SIGCONT)
         self.send(signal.SIGABRT)
         time.sleep(1)
@@ -103,12 +103,15 @@ class Session:
                 return False
             if time.monotonic() > limit:
                 self.abort()
-                raise Hung(f"nothing happened for {seconds:.0f} s; {self.err} shows where it was")
+                raise Hung(f"nothing happened for {seconds:.0f} s; its output ends:\n{self.last_output()}")
             time.sleep(interval)
         return True
 
     def output(self) -> str:
         return self.out.read_text(errors="replace") + "\n" + self.err.read_text(errors="replace")
+
+    def last_output(self) -> str:
+        return self.output()[-4000:]
 
     def errors(self) -> list[str]:
         """Return the error lines. Carriage returns of progress bars count as line ends."""
