@@ -55,6 +55,7 @@ from .interfaces.layers import Linear as Linear
 from .interfaces.layers import Tanh as Tanh
 from .interfaces.layers import UpsampledConv as UpsampledConv
 from .interfaces.layers import average_pool as average_pool
+from .interfaces.layers import centre_and_deviation as centre_and_deviation
 from .interfaces.layers import chunk as chunk
 from .interfaces.layers import constant as constant
 from .interfaces.layers import conv2d as conv2d
@@ -65,7 +66,6 @@ from .interfaces.layers import pick as pick
 from .interfaces.layers import pooled_conv2d as pooled_conv2d
 from .interfaces.layers import roll_rows as roll_rows
 from .interfaces.layers import scalar as scalar
-from .interfaces.layers import standardise as standardise
 from .interfaces.layers import symmetric_filter as symmetric_filter
 from .interfaces.layers import tanh as tanh
 from .interfaces.layers import upsample_nearest as upsample_nearest

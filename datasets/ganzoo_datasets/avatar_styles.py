@@ -144,6 +144,6 @@ def definition(style: str) -> Style:
 
 
 def _darker(colour: str) -> str:
-    """Return the mean of a colour '#rrggbb' and twice INK, for lines that tell the colour of the hair."""
+    """Mix a colour '#rrggbb' with INK, one part to two, for lines that show the colour of the hair."""
     pairs = zip(bytes.fromhex(colour[1:]), bytes.fromhex(INK[1:]))
     return "#" + bytes((one + 2 * ink) // 3 for one, ink in pairs).hex()

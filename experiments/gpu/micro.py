@@ -61,7 +61,7 @@ def sums() -> None:
     clock("mean([2, 3])", lambda: x.mean([2, 3]), size)
     clock("sum([0, 2, 3]), a bias's gradient", lambda: x.sum([0, 2, 3]), size)
     clock("sum of squares of weights", lambda: w.sqr().sum(), 4.0 * w.numel())
-    clock("standardise", lambda: list(layers.standardise(x)), 2 * size)
+    clock("centre_and_deviation", lambda: list(layers.centre_and_deviation(x)), 2 * size)
     exact, squares = x.numpy().astype(np.float64), np.square(w.numpy().astype(np.float64))
     pairs = {
         "mean": (x.mean([2, 3]), exact.mean((2, 3))),

@@ -90,7 +90,7 @@ def _premultiplied(planes: Any) -> Any:
     return planes * (alpha / 255 * constant(1 - IS_ALPHA) + constant(IS_ALPHA))
 
 
-def pixel_mean(x: Any) -> Any:
+def spatial_mean(x: Any) -> Any:
     """Return the mean of each feature map of (N, C, H, W), as (N, C, 1, 1).
 
     On the CPU, rows are averaged first: Jittor adds float32 numbers one by one, so only four digits of the sum over a

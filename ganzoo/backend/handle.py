@@ -38,7 +38,7 @@ def device() -> str:
 
 
 def exclusive() -> AbstractContextManager[Any]:
-    """Return a context in which other threads that enter one wait: Jittor's graph and caches are not thread-safe."""
+    """Return a lock that lets one thread at a time use Jittor, whose graph and caches are not thread-safe."""
     return _lock
 
 

@@ -61,11 +61,11 @@ def check_dataset(dataset: Dataset, workers: int = 4) -> Report:
     if attributes is not None and len(dataset):
         report.attributes = dict(zip(dataset.info.attributes, zip(attributes.min(0), attributes.max(0))))
 
-    kept = dataset.with_alpha() if dataset.has_alpha else dataset
+    with_alpha = dataset.with_alpha() if dataset.has_alpha else dataset
 
     def read(index: int) -> tuple[tuple[int, int], int, bool] | str:
         try:
-            image, label = kept.load(index)
+            image, label = with_alpha.load(index)
         except DataError as error:
             return str(error)
         transparent = image.shape[2] == 4 and bool((image[:, :, 3] < 255).any())

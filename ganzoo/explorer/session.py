@@ -38,8 +38,8 @@ class Shown:
 class Session:
     """A run, what can be chosen with it, and images to translate.
 
-    `reopen` loads a run's newest checkpoint; it is None if a checkpoint was named, which stays. Except for `status` and
-    `command`, the methods are called in the thread that owns Jittor.
+    `reopen` loads a run's newest checkpoint; it is None if the user named a checkpoint, which is then never replaced.
+    Except for `status` and `command`, the methods are called in the thread that owns Jittor.
     """
 
     def __init__(self, run: LoadedRun, name: str, reopen: Callable[[], LoadedRun] | None = None) -> None:

@@ -9,9 +9,9 @@ from ganzoo.backend import jittor
 from ganzoo.backend.arrays import chunk as chunk
 from ganzoo.backend.arrays import constant as constant
 from ganzoo.backend.arrays import pick as pick
-from ganzoo.backend.arrays import pixel_mean as pixel_mean
 from ganzoo.backend.arrays import roll_rows as roll_rows
 from ganzoo.backend.arrays import scalar as scalar
+from ganzoo.backend.arrays import spatial_mean as spatial_mean
 from ganzoo.backend.operations import average_pool as average_pool
 from ganzoo.backend.operations import conv2d as conv2d
 from ganzoo.backend.operations import conv_transpose2d as conv_transpose2d
@@ -155,7 +155,7 @@ class InstanceNorm(jt.nn.Module):  # type: ignore[misc]
             raise ShapeError(f"an instance norm expects shape (N, {self.channels}, H, W), got {shape}.")
         if shape[2:] == (1, 1):
             raise ShapeError(f"an instance norm of single pixels is always 0; it was given shape {shape}.")
-        centred, deviation = standardise(x, self.eps)
+        centred, deviation = centre_and_deviation(x, self.eps)
         return _affine(centred / deviation, self.weight, self.bias)
 
 
@@ -181,7 +181,7 @@ class GroupNorm(jt.nn.Module):  # type: ignore[misc]
         if x.numel() == shape[0] * self.groups:
             raise ShapeError(f"a group norm over single numbers is always 0; it was given shape {shape}.")
         width = shape[-1] if len(shape) > 2 else 1
-        centred, deviation = standardise(x.reshape((shape[0], self.groups, -1, width)), self.eps)
+        centred, deviation = centre_and_deviation(x.reshape((shape[0], self.groups, -1, width)), self.eps)
         return _affine((centred / deviation).reshape(shape), self.weight, self.bias)
 
 
@@ -224,8 +224,8 @@ def tanh(x: Any) -> Any:
     return jt.tanh(x.clamp(-20.0, 20.0)) + 2e-38 * x
 
 
-def standardise(x: Any, eps: float = 1e-5) -> tuple[Any, Any]:
+def centre_and_deviation(x: Any, eps: float = 1e-5) -> tuple[Any, Any]:
     """Instance normalisation (Ulyanov et al. 2016) without the division: return each feature map of (N, C, H, W) minus
     its mean, and its standard deviation, sqrt(variance + eps), as (N, C, 1, 1)."""
-    centred = x - pixel_mean(x)
-    return centred, jt.sqrt(pixel_mean(centred.sqr()) + eps)
+    centred = x - spatial_mean(x)
+    return centred, jt.sqrt(spatial_mean(centred.sqr()) + eps)

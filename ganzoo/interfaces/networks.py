@@ -94,13 +94,13 @@ class Network(jt.nn.Module):  # type: ignore[misc]
 
     def train(self) -> None:
         """Switch to training mode (batch statistics, dropout)."""
-        self._switch(True)
+        self._set_training(True)
 
     def eval(self) -> None:
         """Switch to inference mode. Unlike Jittor's own `eval`, this does not freeze the weights."""
-        self._switch(False)
+        self._set_training(False)
 
-    def _switch(self, training: bool) -> None:
+    def _set_training(self, training: bool) -> None:
         for module in self.modules():
             module.is_train = training
 

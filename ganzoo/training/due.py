@@ -30,7 +30,7 @@ def ends_tick(options: TrainOptions, progress: Progress, batch: int) -> bool:
     return _crossed(tick_length(options), progress, batch)
 
 
-def ends_snapshot(options: TrainOptions, progress: Progress, batch: int) -> bool:
+def checkpoint_due(options: TrainOptions, progress: Progress, batch: int) -> bool:
     """Return whether the latest step ended a tick that saves a checkpoint."""
     return _crossed(tick_length(options) * options.snapshot, progress, batch)
 

@@ -1,5 +1,5 @@
 """FreezeD: the first blocks of a discriminator keep the weights that they start with (Mo et al. 2020,
-arXiv:2002.10964). Running statistics in these blocks still follow the images."""
+arXiv:2002.10964). Running statistics in these blocks are still updated."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ def frozen_weights(setup: Setup, blocks: int) -> dict[str, set[str]]:
     from ganzoo.interfaces.networks import Discriminator
 
     found: dict[str, set[str]] = {}
-    for network, each in setup.networks.items():
-        if not isinstance(each, Discriminator) or network not in setup.optimizers:
+    for name, network in setup.networks.items():
+        if not isinstance(network, Discriminator) or name not in setup.optimizers:
             continue
-        declared = each.freezable_blocks()
+        declared = network.freezable_blocks()
         if declared and len(declared) < blocks:
             count = format_count(len(declared), "block")
-            raise OptionError(f"--freeze-d {blocks}: the {network} has only {count} that can be frozen.")
-        found[network] = set()
+            raise OptionError(f"--freeze-d {blocks}: the {name} has only {count} that can be frozen.")
+        found[name] = set()
         for block in declared[:blocks]:
-            names = {name for name in each.trainable() if name.startswith(tuple(block))}
-            if not names:
-                raise PluginError(f"freezable_blocks of the {network} has {block!r}, with which no weight begins.")
-            found[network] |= names
+            weights = {weight for weight in network.trainable() if weight.startswith(tuple(block))}
+            if not weights:
+                raise PluginError(
+                    f"freezable_blocks of the {name} has {block!r}, but no weight's name starts with that."
+                )
+            found[name] |= weights
     if not any(found.values()):
         raise OptionError(
             f"--freeze-d {blocks}: this model does not say which blocks of its discriminator can be frozen."

@@ -99,7 +99,7 @@ class FAN(Network):
         self.m0, self.top_m_0 = HourGlass(), ConvBlock(WIDTH, WIDTH)
         self.conv_last0, self.bn_end0 = Conv(WIDTH, WIDTH, 1), BatchNorm(WIDTH)
         self.l0 = Conv(WIDTH, NUM_LANDMARKS + 1, 1)
-        self._switch(False)
+        self._set_training(False)
         for var in self.state().values():
             var.stop_grad()
 
@@ -114,8 +114,8 @@ class FAN(Network):
         """Return the number of pretrained parameters."""
         return sum(int(np.prod(var.shape)) for name, var in self.state().items() if "running" not in name)
 
-    def _switch(self, training: bool) -> None:
-        super()._switch(False)
+    def _set_training(self, training: bool) -> None:
+        super()._set_training(False)
 
 
 def resize_bilinear(x: Any, side: int, *, align_corners: bool) -> Any:

@@ -19,6 +19,7 @@ from ganzoo import (
     LeakyReLU,
     Network,
     average_pool,
+    centre_and_deviation,
     chunk,
     conv2d,
     jt,
@@ -26,7 +27,6 @@ from ganzoo import (
     linear,
     pick,
     pooled_conv2d,
-    standardise,
     symmetric_filter,
     upsample_nearest,
     upsampled_conv2d,
@@ -85,20 +85,21 @@ class InstanceNorm(nn.Module):  # type: ignore[misc]
         self.bias = jt.zeros(channels)
 
     def execute(self, x: Any) -> Any:
-        centred, deviation = standardise(x)
+        centred, deviation = centre_and_deviation(x)
         return centred * (self.weight.reshape((1, -1, 1, 1)) / deviation) + self.bias.reshape((1, -1, 1, 1))
 
 
 class AdaIN(nn.Module):  # type: ignore[misc]
-    """Adaptive instance normalisation: the scale 1 + gamma and the offset beta are linear in the style (N, width)."""
+    """Adaptive instance normalisation: the scale 1 + gamma and the offset beta are linear in the style, (N,
+    style_dim)."""
 
-    def __init__(self, width: int, channels: int) -> None:
+    def __init__(self, style_dim: int, channels: int) -> None:
         super().__init__()
-        self.fc = Linear(width, 2 * channels)
+        self.fc = Linear(style_dim, 2 * channels)
 
     def execute(self, x: Any, style: Any) -> Any:
         gamma, beta = chunk(self.fc(style), 2, ndim=4)
-        centred, deviation = standardise(x)
+        centred, deviation = centre_and_deviation(x)
         return centred * ((1.0 + gamma) / deviation) + beta
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ganzoo import (
     batch_mean,
+    centre_and_deviation,
     chunk,
     conv2d,
     conv_transpose2d,
@@ -18,7 +19,6 @@ from ganzoo import (
     jt,
     linear,
     pooled_conv2d,
-    standardise,
     symmetric_filter,
     upsampled_conv2d,
     widened,
@@ -143,5 +143,5 @@ class AdaIN(nn.Module):  # type: ignore[misc]
 
     def execute(self, x: Any, w: Any) -> Any:
         scale, offset = chunk(self.style(w), 2, ndim=4)
-        centred, deviation = standardise(x, self.eps)
+        centred, deviation = centre_and_deviation(x, self.eps)
         return centred * (scale / deviation) + offset

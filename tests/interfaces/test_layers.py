@@ -114,11 +114,11 @@ def test_upsampling_repeats_each_pixel_and_its_gradient_adds_them_up(shape):
     np.testing.assert_allclose(gradient.numpy(), upstream.reshape(n, c, h, 2, w, 2).sum((3, 5)), rtol=1e-5, atol=1e-6)
 
 
-def test_standardise_returns_the_centred_feature_maps_and_their_standard_deviation():
+def test_centre_and_deviation_returns_the_centred_feature_maps_and_their_standard_deviation():
     """Its results are x - mean and sqrt(variance + eps), for each map of each image."""
     rng = np.random.default_rng(0)
     x = (rng.standard_normal((2, 3, 16, 16)) * [[[[0.01]], [[1.0]], [[30.0]]]] + 100).astype(np.float32)
-    centred, deviation = (each.numpy() for each in ganzoo.standardise(ganzoo.jt.array(x), eps=1e-5))
+    centred, deviation = (each.numpy() for each in ganzoo.centre_and_deviation(ganzoo.jt.array(x), eps=1e-5))
     exact = x.astype(np.float64)
     assert relative_error(centred, exact - exact.mean((2, 3), keepdims=True)) < 1e-4
     assert relative_error(deviation, np.sqrt(exact.var((2, 3), keepdims=True) + 1e-5)) < 1e-5

@@ -14,7 +14,7 @@ from ganzoo.training import due
 
 EVENTS = {
     "tick": due.ends_tick,
-    "snapshot": due.ends_snapshot,
+    "snapshot": due.checkpoint_due,
     "evaluation": due.evaluation_due,
     "report": due.report_due,
 }

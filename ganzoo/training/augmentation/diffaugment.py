@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.backend import jittor
-from ganzoo.backend.arrays import constant, pixel_mean
+from ganzoo.backend.arrays import constant, spatial_mean
 from ganzoo.backend.pixels import IS_ALPHA
 
 MAX_SHIFT = 1 / 8  # of the side
@@ -68,7 +68,7 @@ def _premultiplied_colour(images: Any, parameters: Mapping[str, np.ndarray]) -> 
     select_alpha, select_colours = constant(IS_ALPHA), constant(1 - IS_ALPHA)
     alpha = (images * select_alpha).sum([1], keepdims=True)
     grey = (images * select_colours).sum([1], keepdims=True) / 3
-    mean = 2 * pixel_mean(grey) / (pixel_mean(alpha) + EPS) + brightness  # plus 1, of the bright image
+    mean = 2 * spatial_mean(grey) / (spatial_mean(alpha) + EPS) + brightness  # plus 1, of the bright image
     shift = (contrast * brightness + (1 - contrast) * mean) / 2
     colours = contrast * (grey + saturation * (images - grey)) + shift * alpha
     return colours * select_colours + images * select_alpha
@@ -80,7 +80,7 @@ def _colour(images: Any, parameters: Mapping[str, np.ndarray]) -> Any:
     # Saturation leaves a grey image unchanged.
     grey = bright if images.shape[1] == 1 else bright.mean([1], keepdims=True)
     saturated = bright if images.shape[1] == 1 else grey + saturation * (bright - grey)
-    mean = pixel_mean(grey)
+    mean = spatial_mean(grey)
     return mean + contrast * (saturated - mean)
 
 

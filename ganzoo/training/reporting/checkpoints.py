@@ -81,7 +81,7 @@ class CheckpointKeeper:
         best: Path | None = choose(found, key=lambda path: values[checkpoint.images_seen(path)], default=None)
         return best
 
-    def check_keep_best(self, state: TrainState, loss_stats: LossStats) -> None:
+    def validate_keep_best(self, state: TrainState, loss_stats: LossStats) -> None:
         """Once every phase has run, raise OptionError if --keep-best names a number that the statistics won't
         contain."""
         if self._keep_best_checked or {phase.name for phase in state.setup.loss.phases} - loss_stats.phases:

@@ -62,7 +62,7 @@ class RunReporter:
         self.events = PluginEvents(registry, run.path, self.logger, stop)
         self.warm_up, self.slow_convolutions = WarmUp(), SlowConvolutions()
         self.precompiler = Precompiler(plan, run.log)
-        self._in_stages = False
+        self._any_stage_begun = False
 
     def start(self, state: TrainState, feed: Feed, size: int) -> None:
         """Announce where results are written, and save real images of `size` px for comparison."""
@@ -84,7 +84,7 @@ class RunReporter:
         self.loss_stats.log(phase, values, finite)
 
     def on_stage_start(self, state: TrainState, position: StagePosition) -> None:
-        """Announce the stage that begins, then report and save the results of the previous one."""
+        """Announce the stage that begins. If another one came before it, report its losses and save a checkpoint."""
         self.warm_up.restart()
         stages = state.schedule.stages
         if len(stages) == 1:
@@ -94,11 +94,11 @@ class RunReporter:
         if position.fading:
             what += f", fade-in over {stage.fade / 1000:g} kimg"
         self.logger.info(f"{format_kimg(state.progress.images, self._goal)} kimg: {what}")
-        if self._in_stages:
+        if self._any_stage_begun:
             if not self.loss_stats.empty:
                 self._tick(state)
             self.checkpoints.save(state)
-        self._in_stages = True
+        self._any_stage_begun = True
 
     @contextlib.contextmanager
     def step(self, state: TrainState) -> Iterator[None]:
@@ -116,7 +116,7 @@ class RunReporter:
     def after(self, state: TrainState) -> None:
         """Update the bar, save samples after the first step of a run, and report what is due."""
         self.bar.update(state.progress.images)
-        self.checkpoints.check_keep_best(state, self.loss_stats)
+        self.checkpoints.validate_keep_best(state, self.loss_stats)
         if state.progress.images == state.batch:
             self.first_samples(state)
         if due.report_due(self.options, state.progress, state.batch):
@@ -140,16 +140,16 @@ class RunReporter:
         """Fetch the losses, write everything that is due after a step of `batch` images, and notify plugins. The
         checkpoint comes before metrics and samples, so that their failure loses no training."""
         backend.wait()
-        report = self.loss_stats.fetch()
-        row = self.stats.row(state, report)
+        losses = self.loss_stats.fetch()
+        row = self.stats.row(state, losses)
         with self.logger.nonfatal("stats.jsonl", interruptible=False):
             self.run.append_stats(row)
         self._show(row)
-        if report.max_consecutive_skips > self.options.max_skips:
+        if losses.max_consecutive_skips > self.options.max_skips:
             kimg = format_kimg(row["images"], self._goal)
-            raise diverged(report.max_consecutive_skips, kimg, self.checkpoints.newest(), self.options.retry > 0)
+            raise diverged(losses.max_consecutive_skips, kimg, self.checkpoints.newest(), self.options.retry > 0)
         measuring = due.evaluation_due(self.options, state.progress, batch)
-        if measuring or due.ends_snapshot(self.options, state.progress, batch):
+        if measuring or due.checkpoint_due(self.options, state.progress, batch):
             self.checkpoints.save(state)
         if measuring:
             self.events.evaluation(self.evaluation.measure(state, row), state.progress.images)
