@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,22 @@ _writers: dict[Path, Any] = {}  # None until the first event
 def _writer(run: Path) -> Any:
     """Return the run's writer, None if the extra is not installed."""
     if run in _writers and _writers[run] is None:
-        from tensorboardX import SummaryWriter  # imported late, because it imports PyTorch, which takes a second
-
-        _writers[run] = SummaryWriter(str(run))
+        _writers[run] = _writer_class()(str(run))
     return _writers.get(run)
+
+
+def _writer_class() -> Any:
+    """Return SummaryWriter of tensorboardX. It would import PyTorch if that is installed, which takes a second and
+    200 MB, and which it needs only for PyTorch's tensors."""
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        from tensorboardX import SummaryWriter
+    finally:
+        if hidden:
+            del sys.modules["torch"]
+    return SummaryWriter
 
 
 @hookimpl

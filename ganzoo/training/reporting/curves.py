@@ -19,18 +19,22 @@ class CurvePlotter:
     def __init__(self, run: Run, panels: Mapping[str, str], logger: RunLogger, stop: Stop) -> None:
         self.run, self.panels, self.logger, self._stop = run, panels, logger, stop
         self._plotted = 0.0
+        self._stale = True  # there may be statistics that have not been plotted
 
     def tick(self) -> None:
-        """Plot if the last plot is old enough."""
+        """Plot the new statistics if the last plot is old enough."""
+        self._stale = True
         if not self._stop() and time.perf_counter() - self._plotted > INTERVAL:
             self._plot()
 
     def finish(self) -> None:
         """Plot up to the end of training."""
-        if self._plotted or not self._stop():  # the first plot imports matplotlib: too slow after a signal
+        if self._stale and (
+            self._plotted or not self._stop()
+        ):  # the first plot imports matplotlib: too slow after a signal
             self._plot()
 
     def _plot(self) -> None:
         with self.logger.nonfatal("losses.png"):
             save_curves(self.run.path / "losses.png", self.run.stats(), self.panels)
-        self._plotted = time.perf_counter()
+        self._plotted, self._stale = time.perf_counter(), False
