@@ -28,12 +28,23 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "ganzoo", "train", *arguments, "--tick", "0.016", "--seed", "3"]
 
 
-def train(processes: int, *arguments: str) -> subprocess.CompletedProcess:
-    """Run `ganzoo train`, under mpirun if `processes` is greater than 1."""
-    launcher = [*MPIRUN, str(processes)] if processes > 1 else []
-    return subprocess.run(
-        [*launcher, *command(*arguments)], env={**os.environ, **AS_ROOT}, capture_output=True, text=True, timeout=300
-    )
+@pytest.fixture
+def train(ganzoo):
+    """Return a function that runs `ganzoo train` in as many processes under mpirun, or in this one if it is only one.
+    The training must succeed; its output is returned."""
+
+    def run(processes: int, *arguments: str) -> str:
+        words = command(*arguments)
+        if processes == 1:
+            result = ganzoo(*words[words.index("train") :])
+            assert result.exit_code == 0, result.output
+            return result.output
+        launched = [*MPIRUN, str(processes), *words]
+        done = subprocess.run(launched, env={**os.environ, **AS_ROOT}, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
 
 
 def run_program(processes: int, program: str, *arguments: str) -> list[str]:
@@ -229,55 +240,53 @@ def test_augmentation_is_that_of_a_single_process():
     np.testing.assert_allclose(together[0][1], alone[1], rtol=1e-3, atol=1e-5)
 
 
+# Maximum relative L2 differences of the weights. StarGAN v2 updates its generator twice per step, and in Adam's first
+# updates small gradients move a weight as far as large ones, so rounding errors grow: to 1.4e-5 on an AMD EPYC of 2023.
+# Gradients that are not averaged over the ranks give 1e-3.
+MAX_DIFFERENCE = {"stargan2": 1e-4}
+
+
 @pytest.mark.parametrize("run", RUNS)
-def test_two_processes_end_with_the_same_weights_as_one(domains, run):
-    done = [train(n, *RUNS[run].split(), "--data", "pictures", "--experiments", str(n)) for n in (1, 2)]
-    assert [each.returncode for each in done] == [0, 0], done
+def test_two_processes_end_with_the_same_weights_as_one(domains, train, run):
+    outputs = [train(n, *RUNS[run].split(), "--data", "pictures", "--experiments", str(n)) for n in (1, 2)]
     one, two = last_checkpoint("1"), last_checkpoint("2")
     assert one.metadata.progress == two.metadata.progress
-    assert max(weight_differences(two, one).values()) < 1e-5
+    assert max(weight_differences(two, one).values()) < MAX_DIFFERENCE.get(run, 1e-5)
+    if run == "lsgan":
+        statistics = [name for name in one.tensors if "running" in name]  # they are those of the whole batch
+        assert statistics
+        for name in statistics:
+            np.testing.assert_allclose(two.tensors[name], one.tensors[name], rtol=1e-4, atol=1e-6)
     assert len(list(Path("2").iterdir())) == 1  # one run folder, written by rank 0
-    assert done[1].stdout.count("finished: ") == 1
+    assert outputs[1].count("finished: ") == 1
 
 
-def test_running_statistics_are_computed_over_the_whole_batch(domains):
-    for n in (1, 2):
-        assert train(n, *RUNS["lsgan"].split(), "--data", "pictures", "--experiments", str(n)).returncode == 0
-    one, two = last_checkpoint("1").tensors, last_checkpoint("2").tensors
-    statistics = [name for name in one if "running" in name]
-    assert statistics
-    for name in statistics:
-        np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-6)
-
-
-def test_a_run_can_be_resumed_with_another_number_of_processes(domains):
+def test_a_run_can_be_resumed_with_another_number_of_processes(domains, train):
     """Training with 2, then 1, then 2 processes ends with the weights of an uninterrupted run."""
     model = ["gan", "--size", "8", "--batch", "8"]
     folders = ["--data", "pictures", "--experiments"]
-    assert train(1, *model, "--kimg", "0.048", *folders, "1").returncode == 0
+    train(1, *model, "--kimg", "0.048", *folders, "1")
     for processes, kimg in ((2, "0.016"), (1, "0.032"), (2, "0.048")):
         start = ["--resume", "0"] if kimg != "0.016" else model[1:]
-        done = train(processes, "gan", *start, "--kimg", kimg, *folders, "2")
-        assert done.returncode == 0, done.stderr
+        train(processes, "gan", *start, "--kimg", kimg, *folders, "2")
     assert max(weight_differences(last_checkpoint("2"), last_checkpoint("1")).values()) < 1e-5
 
 
-def test_a_run_that_starts_with_trained_weights_equals_one_process(domains):
+def test_a_run_that_starts_with_trained_weights_equals_one_process(domains, train):
     tiny = ["--data", "pictures", "--batch", "8", "--experiments"]
-    assert train(1, "gan", "--size", "8", "--kimg", "0.008", *tiny, "source").returncode == 0
+    train(1, "gan", "--size", "8", "--kimg", "0.008", *tiny, "source")
     source = str(next(Path("source").iterdir()))
     for processes in (1, 2):
         start = ["gan", "--from", source, "--freeze-d", "1", "--kimg", "0.032"]
-        done = train(processes, *start, *tiny, str(processes))
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count("starting with the weights of") == 1
+        output = train(processes, *start, *tiny, str(processes))
+        assert output.count("starting with the weights of") == 1
     two, one = last_checkpoint("2"), last_checkpoint("1")
     assert max(weight_differences(two, one).values()) < 1e-5
     for name in ("net/discriminator/layers.0.weight", "adam/discriminator/first/layers.0.weight"):
         np.testing.assert_array_equal(two.tensors[name], one.tensors[name])
 
 
-def test_killing_a_rank_ends_the_job_and_leaves_the_checkpoint_intact(domains):
+def test_killing_a_rank_ends_the_job_and_leaves_the_checkpoint_intact(domains, train):
     arguments = [*RUNS["gan"].split(), "--kimg", "1000", "--snapshot", "1", "--data", "pictures"]
     with subprocess.Popen(
         [*MPIRUN, "2", *command(*arguments)],
@@ -294,8 +303,7 @@ def test_killing_a_rank_ends_the_job_and_leaves_the_checkpoint_intact(domains):
         assert job.wait(timeout=60) != 0
     saved = last_checkpoint("experiments").metadata.progress.images  # reads every byte
     goal = (saved + 8) / 1000
-    done = train(1, "gan", "--resume", "0", "--kimg", str(goal))
-    assert done.returncode == 0, done.stderr
+    train(1, "gan", "--resume", "0", "--kimg", str(goal))
     assert last_checkpoint("experiments").metadata.progress.images == saved + 8
 
 
@@ -339,7 +347,8 @@ def test_only_train_runs_on_several_processes(command, ganzoo, monkeypatch):
 
 
 def test_a_batch_that_cant_be_split_evenly_is_a_one_line_error(domains):
-    done = train(2, "gan", "--batch", "7", "--data", "pictures")
+    words = [*MPIRUN, "2", *command("gan", "--batch", "7", "--data", "pictures")]
+    done = subprocess.run(words, env={**os.environ, **AS_ROOT}, capture_output=True, text=True, timeout=300)
     assert done.returncode != 0
     assert done.stderr.count("can't be split") == 1
     assert "--batch: 7 images can't be split evenly among 2 processes" in done.stderr
