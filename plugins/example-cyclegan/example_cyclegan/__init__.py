@@ -1,7 +1,5 @@
 """CycleGAN: translation between two domains without pairs. See README.md beside this package."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import ganzoo

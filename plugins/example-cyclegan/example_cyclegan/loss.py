@@ -20,8 +20,7 @@ class CycleGANLoss(Loss):
                 fakes = self.networks[f"to_{there}"](source)
                 batch.cache[there] = fakes.detach()
                 terms[f"adversarial_{there}"] = least_squares(discriminator(fakes), real=True)
-                restored = self.networks[f"to_{back}"](fakes)
-                terms[f"cycle_{there}"] = self.cycle * (restored - source).abs().mean()
+                terms[f"cycle_{there}"] = self.cycle * (self.networks[f"to_{back}"](fakes) - source).abs().mean()
             else:
                 fakes = self.networks[f"pool_{there}"].query(batch.cache[there], batch)
                 terms[f"real_{there}"] = 0.5 * least_squares(discriminator(real), real=True)

@@ -15,8 +15,7 @@ class ResNetGenerator(Network):
             layers += [Conv(wide, 2 * wide, 3, stride=2, padding=1), InstanceNorm(2 * wide), nn.ReLU()]
         layers += [ResidualBlock(4 * width) for _ in range(blocks)]
         for wide in (2 * width, width):
-            up = ConvTranspose(2 * wide, wide, 3, 2, padding=1, output_padding=1)
-            layers += [up, InstanceNorm(wide), nn.ReLU()]
+            layers += [ConvTranspose(2 * wide, wide, 3, 2, 1, output_padding=1), InstanceNorm(wide), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.ReflectionPad2d(3), Conv(width, channels, 7), Tanh())
 
     def execute(self, images):
