@@ -79,15 +79,23 @@ def exit_status(number: int | None) -> int:
     return 128 + (number or signal.SIGINT)
 
 
-# Python functions that take or release a lock. An exception in one of them, such as threading.Condition.__enter__, may
-# leave the lock taken for ever, and then the threads of a pool never end.
+# Functions of these modules that take or release a lock. An exception in threading.Condition.__enter__, for example,
+# may leave the lock taken for ever, and then the threads of a pool never end. Functions of other modules may wait for
+# long.
+_LOCKING_MODULES = {"threading", "multiprocessing.synchronize", "tqdm.std"}
 _LOCKING = {"__enter__", "__exit__", "acquire", "release", "_acquire_restore", "_release_save"}
+
+
+def _is_locking(frame: FrameType | None) -> bool:
+    return (
+        frame is not None and frame.f_code.co_name in _LOCKING and frame.f_globals.get("__name__") in _LOCKING_MODULES
+    )
 
 
 def _must_wait(frame: FrameType | None) -> bool:
     """Return whether an exception in `frame` could do harm: within `block_signals`, in a function that takes or
     releases a lock, and during an import, where Cython modules may swallow it."""
-    if _blocked > 0 or (frame is not None and frame.f_code.co_name in _LOCKING):
+    if _blocked > 0 or _is_locking(frame):
         return True
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):

@@ -183,37 +183,63 @@ def test_interruptible_work_ends_immediately():
         assert stop()
 
 
+# Like threading.Condition, but Ctrl-C arrives when the lock has just been taken, or is about to be released.
+CONDITION = """
+class Condition:
+    def __init__(self, lock, method):
+        self.lock, self.method = lock, method
+
+    def __enter__(self):
+        self.lock.acquire()
+        if self.method == "__enter__":
+            signal.raise_signal(signal.SIGINT)
+
+    def __exit__(self, *error):
+        if self.method == "__exit__":
+            signal.raise_signal(signal.SIGINT)
+        self.lock.release()
+"""
+
+
 @pytest.mark.parametrize("method", ["__enter__", "__exit__"])
 @pytest.mark.parametrize("work", ["training", "command"])
 def test_an_interrupt_leaves_no_lock_taken(method, work, request):
     """A lock that an interrupt left taken made the threads of a pool wait for ever, and so the process."""
     former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a CI may ignore it
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
+    names = {"__name__": "threading", "signal": signal}
+    exec(CONDITION, names)
     lock = threading.Lock()
 
-    class Condition:  # like threading.Condition
-        def __enter__(self):
-            lock.acquire()
-            if method == "__enter__":
-                signal.raise_signal(signal.SIGINT)
-
-        def __exit__(self, *error):
-            if method == "__exit__":
-                signal.raise_signal(signal.SIGINT)
-            lock.release()
-
-    def wait() -> None:
-        with Condition():
+    def use() -> None:
+        with names["Condition"](lock, method):
             pass
         time.sleep(30)
 
     if work == "training":
         with watch_signals() as stop, pytest.raises(KeyboardInterrupt), stop.raise_immediately():
-            wait()
+            use()
     else:
         with interruptible(), pytest.raises(KeyboardInterrupt):
-            wait()
+            use()
     assert not lock.locked()
+
+
+class FileLock:
+    """Waits for ever, as the lock of a download does while another process holds it."""
+
+    def acquire(self) -> None:
+        while True:
+            time.sleep(0.01)
+
+
+def test_waiting_for_the_lock_of_another_process_can_be_interrupted(request):
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a CI may ignore it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with interruptible() as interrupts, pytest.raises(KeyboardInterrupt):
+        FileLock().acquire()
+    assert interrupts.status == 130
 
 
 IMPORTING = """
