@@ -69,7 +69,8 @@ def test_a_block_without_weights_is_an_error_of_the_plugin(monkeypatch):
 
     monkeypatch.setattr(MLPDiscriminator, "freezable_blocks", lambda self: [("layer.",)])
     with pytest.raises(
-        PluginError, match=r"freezable_blocks of the discriminator has \('layer\.',\), with which no weight"
+        PluginError,
+        match=r"freezable_blocks of the discriminator has \('layer\.',\), but no weight's name starts with that",
     ):
         frozen(GAN(), GANOptions(size=8), 8, 1)
 
