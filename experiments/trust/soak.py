@@ -12,7 +12,6 @@ checkpoint, that statistics are complete, that errors are one line, and that no 
 The last quarter of the time is one undisturbed session. Its warm-up lasts until the curves have been drawn three times
 and a minute has passed, but at most half of the session. Of the time after that, the last tenth is compared with the
 first: median memory may grow by 5 %, the minimum of open files and threads not at all.
-
 The exit status is 1 if any check failed; the output of every session is in --out.
 """
 

@@ -5,15 +5,32 @@ from __future__ import annotations
 import base64
 import html
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from ganzoo.api.loaded import LoadedRun
+from ganzoo.checkpoints.description import Lineage
+from ganzoo.interfaces.dataset import DataInfo
 
 MAX_BYTES = 4 << 20  # of a picture
 
 
-def card(run: LoadedRun) -> str:
+class Run(Protocol):
+    """What the card shows of a loaded run."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def checkpoint(self) -> Path: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def data(self) -> DataInfo: ...
+    @property
+    def kimg(self) -> float: ...
+    @property
+    def lineage(self) -> Lineage | None: ...
+
+
+def card(run: Run) -> str:
     """Return a run's facts, newest samples and curves as HTML."""
     facts = {
         "model": run.model,

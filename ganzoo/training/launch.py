@@ -24,7 +24,7 @@ from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.runs import Run
 from ganzoo.signals import Stop
 from ganzoo.training.resuming import check_restorable, check_resume, check_same_data, resumed_options
-from ganzoo.training.transfer import has_pretrained, network_options, open_source, start_from
+from ganzoo.training.transfer_plan import has_pretrained, network_options, open_source, start_from
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.model import Model

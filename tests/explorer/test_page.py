@@ -41,7 +41,7 @@ def caption(page, text: str) -> None:
 
 def shown(page) -> np.ndarray:
     """Return the pixels of the shown picture."""
-    content = page.evaluate(
+    height, width, *values = page.evaluate(
         """() => {
             const image = document.getElementById('picture');
             const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
@@ -50,7 +50,6 @@ def shown(page) -> np.ndarray:
             return [canvas.height, canvas.width, ...context.getImageData(0, 0, canvas.width, canvas.height).data];
         }"""
     )
-    height, width, *values = content
     return np.array(values, np.uint8).reshape(height, width, 4)[:, :, :3]
 
 

@@ -24,7 +24,7 @@ from ganzoo.interfaces.stages import Schedule
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.plan import Plan
 from ganzoo.training.state import TrainState
-from ganzoo.training.transfer import start_from
+from ganzoo.training.transfer_plan import start_from
 from tests.support.building_blocks import BuildingBlocks
 
 pytestmark = pytest.mark.usefixtures("jittor")
