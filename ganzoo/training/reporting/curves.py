@@ -29,9 +29,8 @@ class CurvePlotter:
 
     def finish(self) -> None:
         """Plot up to the end of training."""
-        if self._stale and (
-            self._plotted or not self._stop()
-        ):  # the first plot imports matplotlib: too slow after a signal
+        too_slow = not self._plotted and self._stop()  # the first plot imports matplotlib
+        if self._stale and not too_slow:
             self._plot()
 
     def _plot(self) -> None:
