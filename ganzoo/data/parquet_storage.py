@@ -97,8 +97,8 @@ class ParquetStorage(Storage):
         for file in files:
             with _opened(file) as table:
                 self._require_columns(file, table.schema_arrow.names)
-                for group in range(table.num_row_groups):
-                    places += [Place(file, group, row) for row in range(table.metadata.row_group(group).num_rows)]
+                for group, rows in enumerate(_rows_of_groups(file, table)):
+                    places += [Place(file, group, row) for row in range(rows)]
                 if self._columns.label:
                     values += _read_column(file, table, self._columns.label)
         return places, values
@@ -249,9 +249,25 @@ def _find_columns(file: Path) -> Columns:
         raise DataError(f"{file}: the entry of ganzoo is damaged: {printable(str(error))[:100]}.") from error
 
 
+def _rows_of_groups(file: Path, table: Any) -> list[int]:
+    """Return the number of rows of each group. DataError if their sum is not the number of rows of the file."""
+    found = [table.metadata.row_group(group).num_rows for group in range(table.num_row_groups)]
+    if sum(found) != table.metadata.num_rows or min(found, default=0) < 0:
+        raise DataError(
+            f"{file}: damaged: it says that it has {table.metadata.num_rows:,} rows, but that its groups of rows have "
+            f"{sum(found):,}."
+        )
+    return found
+
+
 def _read_column(file: Path, table: Any, name: str) -> list[Any]:
     """Return the values of a column. (Others may be read too: that of the name `pose.x` for `pose`.)"""
     values: list[Any] = _guarded(file, lambda: table.read(columns=[name]).column(name).to_pylist())
+    if len(values) != table.metadata.num_rows:
+        raise DataError(
+            f"{file}: damaged: the column {printable(name)} has {format_count(len(values), 'value')}, but the file has "
+            f"{table.metadata.num_rows:,} rows."
+        )
     return values
 
 

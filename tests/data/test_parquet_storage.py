@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,20 @@ def test_a_cut_file_is_one_clear_line(tmp_path: Path) -> None:
     path = write(tmp_path / "set.parquet", rows(0, 6))
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"set\.parquet: not a readable Parquet file"):
+        open_path(path)
+
+
+def test_numbers_of_rows_that_contradict_each_other_are_one_clear_line(tmp_path: Path) -> None:
+    """Fuzzing found it: there were more images than labels."""
+    path = write(tmp_path / "set.parquet", rows(0, 3), FEATURES, group=2)
+    intact = path.read_bytes()
+    for place in (found.start() for found in re.finditer(rb"\x16\x02", intact)):  # a Thrift field of value 1
+        path.write_bytes(intact[:place] + b"\x16\x7e" + intact[place + 2 :])
+        if parquet.ParquetFile(path).metadata.row_group(1).num_rows == 63:
+            break
+    else:
+        raise AssertionError("the number of rows of the second group was not found")
+    with pytest.raises(DataError, match=r"set\.parquet: damaged: it says that it has 3 rows, but .* have 65"):
         open_path(path)
 
 
