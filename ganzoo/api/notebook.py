@@ -13,7 +13,7 @@ from ganzoo.interfaces.dataset import DataInfo
 MAX_BYTES = 4 << 20  # of a picture
 
 
-class Run(Protocol):
+class RunFacts(Protocol):
     """What the card shows of a loaded run."""
 
     @property
@@ -30,7 +30,7 @@ class Run(Protocol):
     def lineage(self) -> Lineage | None: ...
 
 
-def card(run: Run) -> str:
+def card(run: RunFacts) -> str:
     """Return a run's facts, newest samples and curves as HTML."""
     facts = {
         "model": run.model,

@@ -7,6 +7,7 @@ import pickle
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -165,6 +166,13 @@ def test_numbers_of_rows_that_contradict_each_other_are_one_clear_line(tmp_path:
         raise AssertionError("the number of rows of the second group was not found")
     with pytest.raises(DataError, match=r"set\.parquet: damaged: it says that it has 3 rows, but .* have 65"):
         open_path(path)
+
+
+def test_a_column_with_fewer_values_than_rows_is_one_clear_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "set.parquet", rows(0, 3), FEATURES)
+    table = SimpleNamespace(read=parquet.ParquetFile(path).read, metadata=SimpleNamespace(num_rows=4))
+    with pytest.raises(DataError, match="the column label has 3 values, but the file has 4 rows"):
+        parquet_storage._read_column(path, table, "label")
 
 
 def test_a_shard_without_a_column_is_named(tmp_path: Path) -> None:
