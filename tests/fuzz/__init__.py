@@ -5,4 +5,7 @@ file (see `edits.Choices`), reads it, and passes on any error that is not a Ganz
 targets for as long as you like; `test_fuzz` runs each for some seconds.
 """
 
-TARGETS = ("pictures", "weights", "presets", "run_folders", "checkpoints", "zips", "lmdbs", "arrays", "shards")
+TARGETS = (
+    *("pictures", "weights", "presets", "run_folders", "checkpoints"),
+    *("zips", "lmdbs", "arrays", "tars", "parquet", "labels"),
+)

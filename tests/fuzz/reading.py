@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -42,6 +43,15 @@ def _labelled(data: Dataset) -> Iterator[Dataset]:
         for labels in (name, f"{name},"):
             with ganzoo_errors_allowed():
                 yield with_labels(data, labels)
+
+
+def read_file(name: str, content: bytes) -> None:
+    """Write a file to a folder of its own, and read it as a data set."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "inner" / name
+        path.parent.mkdir()
+        path.write_bytes(content)
+        read_all(path)
 
 
 def read_all(path: Path) -> None:
