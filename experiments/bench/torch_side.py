@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-LATENT = 512
 Tensors = dict[str, torch.Tensor]
 
 
@@ -154,18 +153,22 @@ def _cross_entropy(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 class StyleGAN:
-    """StyleGAN with R1 in each step, style mixing and an EMA of the generator."""
+    """StyleGAN with R1 in each step, style mixing and an EMA of the generator. `level` and `alpha` say which resolution
+    is trained (4 << level), and how far it is faded in."""
 
-    def __init__(self, row: Row, layout: torch.memory_format) -> None:
+    def __init__(self, row: Row, layout: torch.memory_format, architecture: Any = None) -> None:
         from tests.support.reference import stylegan
         from tests.support.reference.stylegan import Architecture, Discriminator, StyledGenerator
 
         stylegan.Blur.forward = lambda self, x: _Blur.apply(x, self.weight)
         stylegan._with_stddev = _with_stddev
-        self.level = row.size.bit_length() - 3
-        architecture = Architecture([min(512, 16384 // (4 << each)) for each in range(self.level + 1)])
+        self.level, self.alpha = row.size.bit_length() - 3, 1.0
+        self.architecture = architecture or Architecture(
+            [min(512, 16384 // (4 << each)) for each in range(self.level + 1)]
+        )
         self.generator, self.discriminator, self.ema = (
-            kind(architecture).to(memory_format=layout) for kind in (StyledGenerator, Discriminator, StyledGenerator)
+            kind(self.architecture).to(memory_format=layout)
+            for kind in (StyledGenerator, Discriminator, StyledGenerator)
         )
         self.ema.load_state_dict(self.generator.state_dict())
         mapping = list(self.generator.style.parameters())
@@ -186,30 +189,31 @@ class StyleGAN:
 
     def fakes(self) -> torch.Tensor:
         noise = [self.random.normal(self.row.batch, 1, 4 << each, 4 << each) for each in range(self.level + 1)]
-        styles = [self.generator.style(self.random.normal(self.row.batch, LATENT)) for _ in range(2)]
+        latents = [self.random.normal(self.row.batch, self.architecture.code) for _ in range(2)]
+        styles = [self.generator.style(each) for each in latents]
         crossover = self.random.crossover(self.level)
         chosen = [styles[layer >= crossover] for layer in range(2 * (self.level + 1))]
-        # Both layers of a resolution get the same noise. Alpha is 1.0: the last resolution is fully faded in.
-        return self.generator(chosen, [(each, each) for each in noise], self.level, 1.0)
+        # Both layers of a resolution get the same noise.
+        return self.generator(chosen, [(each, each) for each in noise], self.level, self.alpha)
 
     def iterate(self) -> Tensors:
         _set_requires_grad(self.generator, False)
         _set_requires_grad(self.discriminator, True)
         self.discriminator.zero_grad()
         reals = _images(self.batch, self.layout).requires_grad_(True)
-        scores = self.discriminator(reals, self.level, 1.0)
+        scores = self.discriminator(reals, self.level, self.alpha)
         real = F.softplus(-scores).mean()
         real.backward(retain_graph=True)
         (gradient,) = torch.autograd.grad(scores.sum(), reals, create_graph=True)
         penalty = 5.0 * gradient.reshape(self.row.batch, -1).norm(2, dim=1).square().mean()
         penalty.backward()
-        fake = F.softplus(self.discriminator(self.fakes(), self.level, 1.0)).mean()
+        fake = F.softplus(self.discriminator(self.fakes(), self.level, self.alpha)).mean()
         fake.backward()
         self.adams["discriminator"].step()
         self.generator.zero_grad()
         _set_requires_grad(self.generator, True)
         _set_requires_grad(self.discriminator, False)
-        adversarial = F.softplus(-self.discriminator(self.fakes(), self.level, 1.0)).mean()
+        adversarial = F.softplus(-self.discriminator(self.fakes(), self.level, self.alpha)).mean()
         adversarial.backward()
         self.adams["generator"].step()
         _update_ema(self.ema, self.generator, 0.999)

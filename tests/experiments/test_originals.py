@@ -1,0 +1,73 @@
+"""The comparison with original training programs runs, and its stages follow the schedule; no time is asserted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganzoo.checkpoints import checkpoint
+from ganzoo.checkpoints.description import SchedulePosition
+from tests.support.reference import needs_torch
+
+SCRIPT = Path(__file__).parents[2] / "experiments" / "originals" / "run.py"
+PRESET = """
+data = "images.npy"
+max-size = 16
+mixing = true
+loss = "r1"
+phase = 0.032
+batch = 8
+channels-base = 64
+channels-max = 8
+latent = 8
+mapping-layers = 2
+"""
+
+
+@needs_torch
+def test_both_programs_train_and_are_measured(workdir, jittor):
+    np.save("images.npy", np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), np.uint8))
+    Path("preset.toml").write_text(PRESET)
+    command = [sys.executable, str(SCRIPT), "stylegan", "--preset", "preset.toml", "--folder", "out"]
+    times = ["--minutes", "0.1", "--turn", "6", "--every", "0.064", "--points", "2"]
+    done = subprocess.run(
+        [*command, *times, "--samples", "20", "--real", "20"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+    curves = json.loads(Path("out/fid.json").read_text())
+    assert {*curves} == {"ganzoo", "original"}
+    assert all(point["fid"] > 0 and point["minutes"] > 0 for points in curves.values() for point in points)
+    assert Path("out/fid.png").stat().st_size > 10_000
+
+    # The checkpoints of the original have its weights, and the stage that they were trained in.
+    written = sorted(Path("out/original").glob("*[0-9].npz"))
+    converted = checkpoint.list_checkpoints(Path("out/template/00000-stylegan-images"))
+    assert [checkpoint.images_seen(path) for path in converted] == [int(path.stem) for path in written]
+    for saved, path in zip(map(checkpoint.read, converted), written):
+        with np.load(path) as weights:
+            for name in {*weights.files} - {"progress"}:
+                np.testing.assert_array_equal(saved.tensors[f"ema/{name}"], weights[name])
+    first = checkpoint.read(converted[0])
+    assert first.metadata.position == SchedulePosition(index=0, size=8, alpha=1.0)
+    if first.metadata.progress.images < checkpoint.images_seen(converted[-1]):
+        # The first stage ends after more than 2 * 32 images, the fade-in after 32 more.
+        position = checkpoint.read(converted[-1]).metadata.position
+        seen = checkpoint.images_seen(converted[-1]) - 72
+        assert position == SchedulePosition(index=1, size=16, alpha=pytest.approx(min(1.0, (seen + 1) / 32)))
+
+
+@needs_torch
+def test_a_program_that_ends_early_is_named(workdir, jittor):
+    np.save("images.npy", np.zeros((40, 16, 16, 3), np.uint8))
+    Path("preset.toml").write_text(PRESET + "kimg = 0.008\nsnapshot = 1\nfreeze-d = 9\n")
+    command = [sys.executable, str(SCRIPT), "stylegan", "--preset", "preset.toml", "--folder", "out"]
+    done = subprocess.run([*command, "--minutes", "0.1"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Error: ganzoo ended early; see out/ganzoo/ganzoo.log." in done.stderr
+    assert "freeze" in Path("out/ganzoo/ganzoo.log").read_text()
