@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -56,11 +56,19 @@ class Main(click.Group):
         warnings.filterwarnings("ignore", module=r"PIL\b")  # Pillow warns about images that it can still read
         if completion.requested():
             completion.complete(partial(super().main, args, prog_name, **extra))
-        if not distributed.is_rank_zero():
-            sys.stdout = open(os.devnull, "w")
-        with distributed.exit_on_error():
+        with _other_ranks_silent(), distributed.exit_on_error():
             status = _status(partial(super().main, args, prog_name, standalone_mode=False, **extra))
             sys.exit(status if isinstance(status, int) else 0)
+
+
+@contextlib.contextmanager
+def _other_ranks_silent() -> Iterator[None]:
+    """Discard what ranks other than 0 print on stdout."""
+    if distributed.is_rank_zero():
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
 
 
 def _status(run: Callable[[], Any]) -> Any:
