@@ -108,6 +108,8 @@ class StyleGANTraining:
         from tests.support.reference.stylegan import Architecture
 
         options, self.settings = settings.options, settings
+        if options["loss"] != "r1" or not options["mixing"]:
+            sys.exit("torch_side.py has StyleGAN only with --loss r1 and --mixing.")
         widths = [
             min(options["channels_max"], options["channels_base"] // side)
             for side in (4 << level for level in range(settings.sizes[-1].bit_length() - 2))

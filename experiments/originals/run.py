@@ -4,9 +4,9 @@
 
 Trains the model twice on the same images, with the same widths and batch: with ganzoo and all options of the preset,
 and with the original's updates in PyTorch (pytorch.py) and the published settings. The two programs take turns of a
-minute on all cores; one is stopped while the other trains. Each starts with a warm disk but compiles what it needs, and
-its time includes start, compilation and pictures. Then ganzoo measures the FIDs of both. The checkpoints, fid.json and
-a plot are written to one folder.
+minute on all cores; one is stopped while the other trains. A program's time includes its start, the compilation of
+kernels and its pictures. Then ganzoo measures the FIDs of both. The checkpoints, fid.json and a plot are written to one
+folder.
 """
 
 from __future__ import annotations
