@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from ganzoo.cli.commands import plugin_registry
-from ganzoo.cli.params import Folder, click_options, given_values
+from ganzoo.cli.params import Folder, ModelGroup, click_options, given_values
 from ganzoo.errors import OptionError
 
 
-class ImportGroup(click.Group):
+class ImportGroup(ModelGroup):
     """Lists the models that can import checkpoints, and creates the command of a model on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -100,6 +100,18 @@ def _click_option(option: Option, default: Any) -> click.Option:
     )
 
 
+class ModelGroup(click.Group):
+    """A group with a subcommand for each model. It refuses options before the name of the model."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            usage, models = f"`{ctx.command_path} MODEL {error.option_name}`", ", ".join(self.list_commands(ctx))
+            text = f"{error.option_name}: name the model first: {usage}. Models: {models or 'none'}."
+            raise click.UsageError(text, ctx) from None
+
+
 class GroupedOption(click.Option):
     """An option that the help lists under the heading `group`."""
 

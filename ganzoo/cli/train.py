@@ -12,14 +12,14 @@ import click
 
 from ganzoo.cli import completion
 from ganzoo.cli.commands import plugin_registry
-from ganzoo.cli.params import Folder, GroupedCommand, GroupedOption, click_options, given_values
+from ganzoo.cli.params import Folder, GroupedCommand, GroupedOption, ModelGroup, click_options, given_values
 from ganzoo.errors import OptionError
 from ganzoo.interfaces.train_options import OPTION_HINTS, TrainOptions
 
 EXPERIMENTS = "experiments"
 
 
-class TrainGroup(click.Group):
+class TrainGroup(ModelGroup):
     """Lists the models that plugins provide, and creates the command of a model on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -172,6 +172,8 @@ def test_a_wrong_preset_is_reported(ganzoo, pictures, preset, message):
         (["train", "gan", "--resume", "latest"], 1, "there is no run"),
         (["train", "gan", "--resume", "17"], 1, "there is no run '17'"),
         (["train", "gan", "--preset", "nowhere.toml"], 2, "nowhere.toml"),
+        (["train", "--resume", "latest"], 2, "name the model first: `ganzoo train MODEL --resume`. Models: gan, lsgan"),
+        (["import", "--domains", "cat"], 2, "name the model first: `ganzoo import MODEL --domains`. Models: "),
         (["train", "gan", "--device", "cuda"], 1, "start a new process to use cuda"),
     ],
 )
