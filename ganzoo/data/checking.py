@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ganzoo.data.attributes import read_attributes
 from ganzoo.data.labelling import describe_labels
+from ganzoo.data.order import describe_pairs
 from ganzoo.errors import DataError, format_count
 from ganzoo.interfaces.dataset import COLOURS, DataInfo, Dataset
 from ganzoo.progress_bars import progress_bar
@@ -55,7 +56,7 @@ class Report:
 def check_dataset(dataset: Dataset, workers: int = 4) -> Report:
     """Read every image, in `workers` threads, and show a progress bar. DataError if the attributes are invalid."""
     kind = f"format: {dataset.format}" if dataset.format else ""
-    notes = [kind, *dataset.notes, describe_labels(dataset), dataset.ignored_files]
+    notes = [kind, *dataset.notes, describe_labels(dataset), describe_pairs(dataset), dataset.ignored_files]
     report = Report(dataset.info, len(dataset), notes=[note for note in notes if note])
     attributes = read_attributes(dataset)
     if attributes is not None and len(dataset):

@@ -128,6 +128,8 @@ class Paired(Order):
     def __init__(self, dataset: Dataset, seed: int, flip: bool, crop: float) -> None:
         self.seed, self.crop = seed, crop
         self.members, self.names = indices_by_name(dataset), dataset.info.domains
+        if (validation := dataset.validation()) is not None:
+            indices_by_name(validation)  # a partner that is missing there should be noticed before training, too
         self._shuffle = Shuffle(len(self.members[0]), seed, flip, (0, 6))
 
     def at(self, position: int) -> Sample:
@@ -185,6 +187,30 @@ def indices_by_domain(dataset: Dataset) -> list[np.ndarray]:
 def indices_by_name(dataset: Dataset) -> np.ndarray:
     """Return the indices of the images of each name, int (domains, names), in the order of the names. DataError if an
     image has no partner in some domain, or if a domain has two images of one name."""
+    found, alone = _by_name(dataset)
+    if alone:
+        raise DataError(_without_partner(dataset.info.name, alone))
+    return np.array([[each[name] for name in sorted(found[0])] for each in found], np.int64)
+
+
+def describe_pairs(dataset: Dataset) -> str:
+    """Say how many names are in every domain, and which images have no partner; "" if there are more such images than
+    pairs, because then equal names are a coincidence, or if the images have no names."""
+    if len(dataset.info.domains) < 2:
+        return ""
+    try:
+        found, alone = _by_name(dataset)
+    except DataError:
+        return ""
+    common = set.intersection(*map(set, found))
+    if len(alone) >= len(common):
+        return ""
+    without = f"; without a partner: {_listed(alone)}" if alone else ""
+    return f"pairs (images of the same name in every domain): {len(common):,}{without}"
+
+
+def _by_name(dataset: Dataset) -> tuple[list[dict[str, int]], list[str]]:
+    """Return the indices of each domain's images by their names, and the images that have no partner."""
     found: list[dict[str, int]] = [{} for _ in indices_by_domain(dataset)]
     for index, (name, label) in enumerate(zip(dataset.names(), dataset.labels())):
         if label < 0:  # unreadable
@@ -196,19 +222,20 @@ def indices_by_name(dataset: Dataset) -> np.ndarray:
             )
     common = set.intersection(*map(set, found))
     domains = dataset.info.domains
-    if alone := [f"{domain}/{name}" for domain, each in zip(domains, found) for name in each if name not in common]:
-        raise DataError(_without_partner(dataset.info.name, alone))
-    return np.array([[each[name] for name in sorted(common)] for each in found], np.int64)
+    return found, [f"{domain}/{name}" for domain, each in zip(domains, found) for name in each if name not in common]
 
 
 def _without_partner(dataset: str, images: Sequence[str]) -> str:
     count = len(images)
-    named = ", ".join(images[:MAX_NAMED]) + (", ..." if count > MAX_NAMED else "")
     which = "image has no partner" if count == 1 else "images have no partner"
     return (
-        f"{dataset}: {count:,} {which} of the same name in another domain: {named}. Add the missing "
+        f"{dataset}: {count:,} {which} of the same name in another domain: {_listed(images)}. Add the missing "
         f"ones, or remove {'it' if count == 1 else 'these'}."
     )
+
+
+def _listed(images: Sequence[str]) -> str:
+    return ", ".join(images[:MAX_NAMED]) + (", ..." if len(images) > MAX_NAMED else "")
 
 
 def _crop_at(position: int, domain: int, seed: int, probability: float) -> Box | None:

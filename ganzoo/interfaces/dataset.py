@@ -29,11 +29,12 @@ class DataInfo:
 
     `count` is the number of images (0: unknown, as for an imported checkpoint). `size` is the shorter side of the
     images in px, or its median over a sample if they differ. `channels` is 1 (all images are grey), 3 (RGB) or 4 (RGBA,
-    with straight alpha). `domains` names the labels (empty: no labels). `flip` says whether a mirrored image is still
-    valid, with the same label and attributes (not so for letters and digits). `attributes` names the numbers that
-    describe each image (empty: none), such as ("smiling", "age"); see `Dataset.attributes`. A data set may have both
-    domains and attributes. `fit` says how an image becomes square: "crop" takes its centre square, "pad" the whole
-    image, centred on white (in RGBA on transparency), and "stretch" the whole image, distorted.
+    with straight alpha). `domains` names the labels (empty: no labels); those of folders are in alphabetical order.
+    `flip` says whether a mirrored image is still valid, with the same label and attributes (not so for letters and
+    digits). `attributes` names the numbers that describe each image (empty: none), such as ("smiling", "age"); see
+    `Dataset.attributes`. A data set may have both domains and attributes. `fit` says how an image becomes square:
+    "crop" takes its centre square, "pad" the whole image, centred on white (in RGBA on transparency), and "stretch" the
+    whole image, distorted.
     """
 
     name: str

@@ -102,19 +102,20 @@ class BatchNorm(jt.nn.Module):  # type: ignore[misc]
 
     The variance is computed in two passes, because Jittor's own formula, E[x^2] - E[x]^2, loses its digits to
     cancellation in float32. The running variance is unbiased, as in PyTorch; `momentum` is the weight of the newest
-    batch. If several ranks share a batch, mean and variance are those of the whole batch.
+    batch. If several ranks share a batch, mean and variance are those of the whole batch. With `affine`, each channel
+    has a trainable scale and offset; a conditional batch norm, which computes its own from the class, needs none.
     """
 
-    def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> None:
         super().__init__()
         self.eps, self.momentum, self.is_train = eps, momentum, True
-        self.weight = jt.ones(channels)
-        self.bias = jt.zeros(channels)
+        self.weight = jt.ones(channels) if affine else None
+        self.bias = jt.zeros(channels) if affine else None
         self.running_mean = jt.zeros(channels).stop_grad()
         self.running_var = jt.ones(channels).stop_grad()
 
     def execute(self, x: Any) -> Any:
-        channels = self.weight.shape[0]
+        channels = self.running_mean.shape[0]
         if 0 in x.shape or tuple(x.shape[1:2]) != (channels,):
             raise ShapeError(f"a batch norm expects shape (N, {channels}, ...), got {tuple(x.shape)}.")
         shape = [1, channels] + [1] * (x.ndim - 2)
@@ -127,8 +128,10 @@ class BatchNorm(jt.nn.Module):  # type: ignore[misc]
         else:
             centred = x - self.running_mean.reshape(shape)
             variance = self.running_var.reshape(shape)
-        scale = self.weight.reshape(shape) / jt.sqrt(variance + self.eps)
-        return centred * scale + self.bias.reshape(shape)
+        deviation = jt.sqrt(variance + self.eps)
+        if self.weight is None or self.bias is None:
+            return centred / deviation
+        return centred * (self.weight.reshape(shape) / deviation) + self.bias.reshape(shape)
 
     def _update_running(self, mean: Any, variance: Any, count: int) -> None:
         unbiased = variance.reshape(-1) * (count / max(count - 1, 1))

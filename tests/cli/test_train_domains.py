@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,20 @@ def test_an_image_without_a_partner_is_reported_in_one_line(jittor, ganzoo, two_
     assert result.exit_code == 1
     assert "1 image has no partner of the same name in another domain: two/3. Add" in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("two_domains", ["paired"], indirect=True)
+def test_a_validation_image_without_a_partner_is_reported_before_training(jittor, ganzoo, two_domains):
+    for domain in ("one", "two"):
+        (two_domains / "train" / domain).parent.mkdir(exist_ok=True)
+        (two_domains / domain).rename(two_domains / "train" / domain)
+        shutil.copytree(two_domains / "train" / domain, two_domains / "val" / domain)
+    assert ganzoo(*TRAIN, "--kimg", "0.008").exit_code == 0
+    (two_domains / "val" / "one" / "3.png").unlink()
+    result = ganzoo(*TRAIN, "--kimg", "0.008")
+    assert result.exit_code == 1
+    assert "pictures-val: 1 image has no partner of the same name in another domain: two/3. Add" in result.output
+    assert not Path("experiments/00001-two-domains-pictures").exists()
 
 
 @pytest.mark.parametrize("two_domains", ["per_domain"], indirect=True)

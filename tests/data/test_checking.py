@@ -37,6 +37,17 @@ def test_sizes_domains_and_bad_files_are_counted(tmp_path: Path) -> None:
     ]
 
 
+def test_pairs_and_images_without_a_partner_are_named(tmp_path: Path) -> None:
+    files = {f"{domain}/{index}.png": encoded(noise(8, 8)) for domain in ("map", "photo") for index in range(4)}
+    write_folder(tmp_path / "set", files)
+    pairs = "    pairs (images of the same name in every domain): "
+    assert f"{pairs}4" in list(check_dataset(open_path(tmp_path / "set")).lines())
+    (tmp_path / "set" / "photo" / "2.png").unlink()
+    assert f"{pairs}3; without a partner: map/2" in list(check_dataset(open_path(tmp_path / "set")).lines())
+    (tmp_path / "set" / "photo" / "1.png").unlink()  # as many without as with
+    assert not any("pairs" in line for line in check_dataset(open_path(tmp_path / "set")).lines())
+
+
 def test_many_sizes_are_summarised(tmp_path: Path) -> None:
     files = {f"{width:02d}.png": encoded(noise(width, 8, mode="L")) for width in range(1, 14)}
     lines = list(check_dataset(open_path(write_folder(tmp_path / "set", files))).lines())

@@ -72,6 +72,20 @@ def test_batch_norm_is_accurate_when_the_mean_is_much_larger_than_the_deviation(
     assert min(jittors.values()) > 0.1
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_without_affine_weights_only_normalises(training):
+    x = np.random.default_rng(5).normal(1.0, 2.0, (6, CHANNELS, 3, 3)).astype(np.float32)
+    plain, affine = ganzoo.BatchNorm(CHANNELS, affine=False), ganzoo.BatchNorm(CHANNELS)
+    assert {*plain.state_dict()} == {"running_mean", "running_var"}
+    for layer in (plain, affine):
+        layer(ganzoo.jt.array(x))
+        layer.is_train = training
+    actual, expected = plain(ganzoo.jt.array(x)).numpy(), affine(ganzoo.jt.array(x)).numpy()
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+    network = ganzoo.jt.nn.Sequential(plain)
+    ganzoo.init_dcgan(network, 0.02)  # has nothing to initialise
+
+
 def test_batch_norm_of_a_single_value_stores_a_finite_variance():
     """One image of one pixel has no unbiased variance. PyTorch refuses it; here it must not cause NaN."""
     layer = ganzoo.BatchNorm(CHANNELS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import re
@@ -135,10 +134,7 @@ def _add_images(found: list[list[np.ndarray]], dataset: Dataset, data: DataInfo,
     """Add readable images to those of each domain, until there are enough. If `paired`, only complete pairs."""
     count, rng = 4 if data.size > 128 else 6, np.random.default_rng(0)
     if paired:
-        pairs = np.zeros((len(found), 0), np.int64)
-        with contextlib.suppress(DataError):  # validation images may lack names or partners
-            pairs = indices_by_name(dataset)
-        groups = [(found, pairs)]
+        groups = [(found, indices_by_name(dataset))]
     else:
         labels = dataset.labels() if data.domains else np.zeros(len(dataset), np.int64)
         groups = [([each], np.flatnonzero(labels == label)[None]) for label, each in enumerate(found)]

@@ -60,10 +60,13 @@ def test_validation_images_come_first_and_training_images_fill_the_rest():
 
 
 def test_fixed_pairs_belong_together_and_are_complete():
-    first, second = numbers(Numbered(20, bad={3, 6}, validation=Numbered(3)), paired=True)
+    first, second = numbers(Numbered(20, bad={3, 6}), paired=True)
     assert [number + 1 for number in first] == second
     assert len(first) == 6
     assert not {2, 6} & {*first}
+    first, second = numbers(Numbered(20, validation=Numbered(4)), paired=True)
+    assert [number + 1 for number in first] == second
+    assert {*first[:2]} == {0, 2}  # the pairs of the validation images come first
 
 
 def test_a_set_without_domains_is_one_group():
