@@ -121,7 +121,7 @@ def draw_sheet(saved: Checkpoint, registry: Registry, weights: Path, arguments: 
 
 
 def _write_sources(saved: Checkpoint, registry: Registry, folder: Path) -> None:
-    """Write some validation images of each domain to a folder."""
+    """Write some validation images of each domain, from all over the set, to a folder."""
     dataset = open_data(
         training_data_of(saved.run.data_name, saved.run.data_path, registry), registry, labels=saved.run.labels
     )
@@ -129,7 +129,9 @@ def _write_sources(saved: Checkpoint, registry: Registry, folder: Path) -> None:
     labels, domains = dataset.labels(), len(saved.data.domains)
     folder.mkdir()
     for domain in range(domains):
-        for index in np.flatnonzero(labels == domain)[: max(1, SOURCES // domains)]:
+        count, members = max(1, SOURCES // domains), np.flatnonzero(labels == domain)
+        # Domains begin with the same letters or people: another part of the set for each.
+        for index in np.roll(members, -domain * len(members) // domains)[:: max(1, len(members) // count)][:count]:
             image_files.save(folder / f"{domain}-{index}.png", dataset.load(int(index))[0])
 
 
