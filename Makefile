@@ -25,7 +25,7 @@ AMP := $(shell grep -qsw amx_bf16 /proc/cpuinfo && ! command -v nvidia-smi >/dev
 
 demo: $(VENV)/installed
 	$(BIN)/ganzoo zoo
-	$(BIN)/ganzoo generate zoo:lsgan-mnist --seeds 0-95 --grid 8x12
+	$(BIN)/ganzoo generate zoo:stylegan-avatars --seeds 0-11
 	$(BIN)/ganzoo train lsgan --preset experiments/lsgan-mnist.toml $(AMP)
 	$(BIN)/ganzoo generate --seeds 0-95 --grid 8x12
 	$(BIN)/ganzoo generate --interpolate --seeds 0-95 --grid 4x6

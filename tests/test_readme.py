@@ -82,8 +82,8 @@ def test_the_python_of_the_readme_loads_a_trained_model(jittor, workdir):
     (program,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.M | re.S)
     names: dict = {}
     exec(program, names)
-    assert names["images"].shape == (32, 32, 32, 1)
-    assert (workdir / "digits.png").exists()
+    assert names["images"].shape == (72, 32, 32, 3)
+    assert (workdir / "faces.png").exists()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)
