@@ -16,11 +16,11 @@ import click
 import numpy as np
 
 import ganzoo
+from ganzoo.data.alpha import over_white
 from ganzoo.data.catalog import open_data
-from ganzoo.interfaces.dataset import Dataset
-from ganzoo.metrics import feature_cache
+from ganzoo.errors import GanzooError
 from ganzoo.metrics.comparison import Networks
-from ganzoo.metrics.features import FeatureExtractor
+from ganzoo.metrics.evaluation import Evaluation
 from ganzoo.metrics.sources import DatasetSource
 from ganzoo.registry import plugins
 from ganzoo.sampling import image_files
@@ -44,15 +44,6 @@ def sheet(images: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
     return np.concatenate([left, np.full((len(left), GAP, left.shape[2]), 255, np.uint8), right], 1)
 
 
-def real_features(real: DatasetSource, extractor: FeatureExtractor) -> np.ndarray:
-    """Return the features of the training images (N, D), from the cache of `ganzoo evaluate` if they are there."""
-
-    def compute() -> np.ndarray:
-        return np.concatenate(list(extractor.stream(real.batches())))
-
-    return feature_cache.features(real, extractor, compute).rows
-
-
 @click.command()
 @click.argument("run")
 @click.option("--seeds", default="0-7", help="Generated images to look for.")
@@ -62,18 +53,26 @@ def real_features(real: DatasetSource, extractor: FeatureExtractor) -> np.ndarra
 @click.option("--experiments", default="experiments", help="Folder of the runs.")
 @click.option("--out", default="neighbours.png", type=click.Path(path_type=Path))
 def main(run: str, seeds: str, count: int, max_real: int, data: str | None, experiments: str, out: Path) -> None:
+    try:
+        draw(run, seeds, count, max_real, data, experiments, out)
+    except GanzooError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def draw(run: str, seeds: str, count: int, max_real: int, data: str | None, experiments: str, out: Path) -> None:
     registry = plugins.load()
     loaded = ganzoo.load(run, experiments=experiments)
-    generated = np.asarray(loaded.generate(seeds))
+    generated = over_white(np.asarray(loaded.generate(seeds)))
     networks = Networks(registry.metrics_named("fid"))
     networks.open()
     assert networks.features is not None  # fid needs them
-    dataset: Dataset = open_data(data or loaded.data.name, registry)
+    dataset = open_data(data or loaded.options.get("data") or loaded.data.name, registry)
     real = DatasetSource(dataset, loaded.data, max_images=max_real)
-    rows = real_features(real, networks.features)
+    training = Evaluation(real, real, networks.features)  # its cache of features is that of `ganzoo evaluate`
+    rows = training.real_features.rows
     found, distances = nearest(np.concatenate(list(networks.features.stream([generated]))), rows, count)
     _, among = nearest(rows[:1000], rows, 2)
-    images = np.concatenate(list(real.batches()))
+    images = np.concatenate(list(training.real_images()))
     image_files.save(out, sheet(generated, images[found]))
     click.echo(f"median distance to the nearest of {len(rows):,} training images: {np.median(distances[:, 0]):.3g}")
     click.echo(f"the same of training images: {np.median(among[:, 1]):.3g}")

@@ -40,3 +40,12 @@ def test_a_memorised_image_is_its_own_nearest_neighbour(tmp_path: Path) -> None:
     side = generated.shape[1]
     np.testing.assert_array_equal(picture[:, :side], picture[:, side + 4 : 2 * side + 4])
     assert picture.shape[:2] == (3 * side, 3 * side + 4)
+
+
+def test_a_wrong_name_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPT), "zoo:nothing", "--out", str(tmp_path / "sheet.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "nothing" in done.stderr
+    assert "Traceback" not in done.stderr
