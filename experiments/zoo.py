@@ -4,9 +4,9 @@
         --summary "Handwritten digits." --data-license "CC BY-SA 3.0"
     python experiments/zoo.py 00003-lsgan-mnist lsgan-mnist    # a better run; keeps the texts
 
-Exports the networks of RUN (a run or a checkpoint) as float16, evaluates the exported file, draws a sheet, and writes
-NAME.safetensors, NAME.json (the card) and NAME.png to the folder `weights` of the model's package. Then updates the
-sections of experiments/zoo.md. Commit all four files.
+Exports the networks of RUN (a run or a checkpoint) that generate images as float16, evaluates the file, draws a sheet,
+and writes NAME.safetensors, NAME.json (the card) and NAME.png to the folder `weights` of the model's package. Then
+updates the sections of experiments/zoo.md. Commit all four files.
 """
 
 from __future__ import annotations
@@ -50,7 +50,16 @@ SOURCES, STYLES = 6, 8  # columns and rows of a sheet of translations
 ROW_WIDTH, SHEET_IMAGES = 1024, 96  # px; a sheet of samples has at most this many
 
 
-def make_entry(saved: Checkpoint, registry: Registry, name: str, folder: Path, texts: dict[str, str], **counts: Any):
+def make_entry(
+    saved: Checkpoint,
+    registry: Registry,
+    name: str,
+    folder: Path,
+    texts: dict[str, str],
+    *,
+    all_networks: bool,
+    **counts: Any,
+) -> None:
     """Write the three files of an entry to a folder. `texts` are those of the card that the user gave; others are kept
     from the present card. `counts` are the numbers of `samples` and `real` images of the metrics."""
     card = {"license": "MIT", **_present_texts(folder / f"{name}{CARD}"), **texts}
@@ -58,7 +67,7 @@ def make_entry(saved: Checkpoint, registry: Registry, name: str, folder: Path, t
         raise OptionError(f"{flag(missing[0])}: needed for a new entry.")
     with tempfile.TemporaryDirectory() as temporary:
         weights = Path(temporary) / f"{name}{WEIGHTS}"
-        exporting.export(saved, registry, weights, slim=True)
+        exporting.export(saved, registry, weights, slim=True, all_networks=all_networks)
         if weights.stat().st_size > MAX_BYTES:
             size, limit = map(format_bytes, (weights.stat().st_size, MAX_BYTES))
             raise OptionError(f"{name}: its file would have {size}, but at most {limit} are allowed; train less wide.")
@@ -173,6 +182,7 @@ def main() -> None:
     parser.add_argument("--data-license", help="licence of the training data")
     parser.add_argument("--license", help="licence of the weights  [default: MIT]")
     parser.add_argument("--recipe", help="command that trained it  [default: made from the run's options]")
+    parser.add_argument("--all-networks", action="store_true", help="keep the discriminator, as in `ganzoo export`")
     parser.add_argument("--samples", type=int, help="generated images  [default: 5,000; 200 per pair of domains]")
     parser.add_argument("--real", type=int, default=MAX_REAL, help="maximum number of real images  [default: 10,000]")
     parser.add_argument("--folder", type=Path, help="where to write  [default: `weights` in the model's package]")
@@ -186,7 +196,8 @@ def main() -> None:
         folder = given.folder or folder_of(saved.model(registry))
         ganzoo.start(given.device)
         chosen = {name: text for name, text in texts.items() if text}
-        make_entry(saved, registry, given.name, folder, chosen, samples=given.samples, real=given.real)
+        counts = {"samples": given.samples, "real": given.real}
+        make_entry(saved, registry, given.name, folder, chosen, all_networks=given.all_networks, **counts)
         atomic_write(PAGE, fill_in(PAGE.read_text(), PAGE.parent, plugins.load()).encode())
     except GanzooError as error:
         sys.exit(f"Error: {error}")

@@ -311,12 +311,13 @@ class LoadedRun:
         *,
         private: bool = False,
         slim: bool = False,
+        all_networks: bool = False,
         license: str | None = None,
         datasets: Sequence[str] = (),
     ) -> str:
-        """Upload the run to the repository 'USER/NAME' on Hugging Face, as `ganzoo push` does, and return its URL. With
-        `slim`, weights are stored as float16. For `license` and `datasets` see `save_card`. OptionError without a token
-        or the extra `hub`; CheckpointError if the upload fails."""
+        """Upload the run to the repository 'USER/NAME' on Hugging Face, and return its URL. For `slim` and
+        `all_networks` see `ganzoo push`, for `license` and `datasets` `save_card`. OptionError without a token or the
+        extra `hub`; CheckpointError if the upload fails."""
         with exclusive():
             return push(
                 self._saved,
@@ -326,6 +327,7 @@ class LoadedRun:
                 CardOptions(license, datasets),
                 private=private,
                 slim=slim,
+                all_networks=all_networks,
                 device=self._device,
                 say=print,
             ).url

@@ -61,6 +61,10 @@ class Checkpoint:
         assert self.run.data is not None  # `read` requires it
         return self.run.data
 
+    def has_network(self, name: str) -> bool:
+        """Return whether the file has weights of a network."""
+        return any(key.startswith((f"net/{name}/", f"ema/{name}/")) for key in self.tensors)
+
 
 def write(path: Path, tensors: Mapping[str, np.ndarray], run: RunDescription, metadata: StateMetadata) -> None:
     """Write a checkpoint. On CheckpointError (a full disk, say) an existing file at `path` is left unchanged.

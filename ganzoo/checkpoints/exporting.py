@@ -1,4 +1,4 @@
-"""Export of a checkpoint: a smaller file with only what generating images needs."""
+"""Export of a checkpoint: a smaller file with what generating images needs, or a start with its weights."""
 
 from __future__ import annotations
 
@@ -18,18 +18,26 @@ if TYPE_CHECKING:
     from ganzoo.registry.plugins import Registry
 
 
-def export(saved: Checkpoint, registry: Registry, path: Path, *, slim: bool = False) -> None:
+def export(
+    saved: Checkpoint, registry: Registry, path: Path, *, slim: bool = False, all_networks: bool = False
+) -> None:
     """Write the networks that generate images, their EMA weights if there are any, to a checkpoint file that can be
-    loaded but not resumed. With `slim`, weights are stored as float16. Paths of this machine are left out.
+    loaded but not resumed. With `slim`, weights are stored as float16; with `all_networks`, those that only training
+    needs are written as well. Paths of this machine are left out.
 
-    Jittor must have been started. OptionError if `path` exists or is not a .safetensors file; CheckpointError if a
-    weight exceeds the range of float16, or the file can't be written.
+    Jittor must have been started. OptionError if `path` exists or is not a .safetensors file, or if the checkpoint does
+    not have `all_networks`; CheckpointError if a weight exceeds the range of float16, or the file can't be written.
     """
     if path.suffix != checkpoint.SUFFIX:
         raise OptionError(f"--out {path}: the name must end in {checkpoint.SUFFIX}.")
     if path.exists():
         raise OptionError(f"--out {path}: already exists. Delete it first, or choose another name.")
-    names = build_setup(saved, saved.model(registry)).sampling_networks()
+    setup = build_setup(saved, saved.model(registry))
+    names = list(setup.weighted_networks()) if all_networks else setup.sampling_networks()
+    if all_networks and (
+        absent := [name for name in names if setup.networks[name].state() and not saved.has_network(name)]
+    ):
+        raise OptionError(f"--all-networks: {saved.path} was itself exported, without {', '.join(absent)}.")
     tensors = dict(_tensors(saved, names, slim))
     ema = tuple(name for name in names if name in saved.metadata.ema)
     metadata = replace(saved.metadata, optimizer_steps={}, ema=ema, ada=None)

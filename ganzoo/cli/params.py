@@ -59,6 +59,11 @@ labels_option = click.option(
 run_argument = click.argument(
     "run", required=False, metavar="[RUN|CHECKPOINT|zoo:NAME]", shell_complete=completion.checkpoint_names
 )
+all_networks_option = click.option(
+    "--all-networks",
+    is_flag=True,
+    help="Add the networks that only training needs, such as the discriminator, for others who start with --from.",
+)
 license_option = click.option(
     "--license", metavar="ID", help="Licence of the weights: an identifier such as mit, apache-2.0 or cc-by-4.0."
 )

@@ -10,7 +10,7 @@ import click
 from ganzoo.checkpoints.opening import open_checkpoint
 from ganzoo.cli import completion
 from ganzoo.cli.commands import plugin_registry
-from ganzoo.cli.params import dataset_option, experiments_option, license_option
+from ganzoo.cli.params import all_networks_option, dataset_option, experiments_option, license_option
 
 
 @click.command(short_help="Upload a run to Hugging Face.")
@@ -18,6 +18,7 @@ from ganzoo.cli.params import dataset_option, experiments_option, license_option
 @click.argument("repository", metavar="USER/NAME")
 @click.option("--private", is_flag=True, help="Make a new repository private.")
 @click.option("--slim", is_flag=True, help="Store weights as float16, as in `ganzoo export`.")
+@all_networks_option
 @license_option
 @dataset_option
 @experiments_option
@@ -28,6 +29,7 @@ def push(
     repository: str,
     private: bool,
     slim: bool,
+    all_networks: bool,
     license: str | None,
     dataset: tuple[str, ...],
     experiments: str,
@@ -47,5 +49,6 @@ def push(
     saved, folder = open_checkpoint(run, Path(experiments), registry, lambda *found: found, say)
     saved.model(registry)  # reports an unknown model before Jittor is started
     options = CardOptions(license, dataset)
-    result = upload(saved, folder, registry, repository, options, private=private, slim=slim, device="cpu", say=say)
+    content = {"slim": slim, "all_networks": all_networks}
+    result = upload(saved, folder, registry, repository, options, private=private, **content, device="cpu", say=say)
     click.echo(f"{'uploaded to' if result.changed else 'nothing has changed at'} {result.url}, from {saved.path}")

@@ -56,6 +56,12 @@ class Setup:
             if name in self.ema or not isinstance(network, (Discriminator, ReplayBuffer))
         ]
 
+    def weighted_networks(self) -> dict[str, Network]:
+        """Return the networks that have weights, by name: all but replay buffers."""
+        from ganzoo.interfaces.replay_buffer import ReplayBuffer
+
+        return {name: each for name, each in self.networks.items() if not isinstance(each, ReplayBuffer)}
+
 
 @dataclass(frozen=True)
 class ImportedWeights:

@@ -43,6 +43,7 @@ def push(
     *,
     private: bool = False,
     slim: bool = False,
+    all_networks: bool = False,
     device: str = "auto",
     say: Say = lambda line: None,
 ) -> Pushed:
@@ -63,7 +64,7 @@ def push(
     files = {**_card(saved, folder, registry, replace(options, repository=repository.id), device)}
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / FILE
-        export(saved, registry, path, slim=slim)
+        export(saved, registry, path, slim=slim, all_networks=all_networks)
         sizes = {FILE: path.stat().st_size, **{name: len(content) for name, content in files.items()}}
         say(f"{repository}: {', '.join(f'{name} ({format_bytes(size)})' for name, size in sizes.items())}")
         message = f"Upload {saved.run.model} at {saved.metadata.progress.kimg:g} kimg"

@@ -61,7 +61,7 @@ class Layout:
     def __init__(self, build: Callable[[DataInfo], Setup], data: DataInfo) -> None:
         self._build, self.data = build, data
         self.setup = build(data)
-        self.networks = weighted_networks(self.setup)
+        self.networks = self.setup.weighted_networks()
         self.shapes = _shapes(self.networks)
         self.scales = {
             (network, name): scale
@@ -123,16 +123,9 @@ class Layout:
     def _shapes_for(self, data: DataInfo) -> dict[Key, Shape]:
         """Return the shapes for other data; none if the model can't be built for them."""
         try:
-            return _shapes(weighted_networks(self._build(data)))
+            return _shapes(self._build(data).weighted_networks())
         except Exception:  # a model of two domains need not support three
             return {}
-
-
-def weighted_networks(setup: Setup) -> dict[str, Any]:
-    """Return the networks that have weights: all but replay buffers."""
-    from ganzoo.interfaces.replay_buffer import ReplayBuffer
-
-    return {name: each for name, each in setup.networks.items() if not isinstance(each, ReplayBuffer)}
 
 
 def _shapes(networks: Mapping[str, Any]) -> dict[Key, Shape]:

@@ -163,11 +163,12 @@ def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Ru
         raise CheckpointError(f"{saved.path}: a checkpoint of model {saved.run.model!r}, not {plan.model.name!r}.")
     if state.attributes is not None or checkpoint.ATTRIBUTES in saved.tensors:
         _check_attributes(saved, plan)
-    stored = {name.split("/")[1] for name in saved.tensors if name.startswith("net/")}
-    if absent := [name for name, network in state.setup.networks.items() if network.state() and name not in stored]:
+    absent = [name for name, network in state.setup.networks.items() if network.state() and not saved.has_network(name)]
+    if absent or (state.setup.optimizers and not saved.metadata.optimizer_steps):
+        what = ", ".join(absent) or "the state of the optimizers"
         raise CheckpointError(
-            f"{saved.path}: it was exported to generate images, without {', '.join(absent)}, so training can't be "
-            "resumed."
+            f"{saved.path}: it was exported, without {what}, so training can't be resumed. Start a new "
+            f"run with its weights: ganzoo train {plan.model.name} --from {saved.path}"
         )
     try:
         return state.load(saved.tensors, saved.metadata)

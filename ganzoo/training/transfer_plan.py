@@ -19,7 +19,7 @@ from ganzoo.errors import OptionError, UnsupportedByModelError, format_count
 from ganzoo.interfaces.dataset import COLOURS
 from ganzoo.interfaces.options import format_setting, options_by_name
 from ganzoo.training.freezing import frozen_weights
-from ganzoo.training.layout import CONDITIONS, Layout, weighted_networks
+from ganzoo.training.layout import CONDITIONS, Layout
 from ganzoo.training.matching import NO_LAYER, NO_NETWORK, OTHER_SHAPE, Match, Matcher
 from ganzoo.training.transfer import Transfer, network_weights
 
@@ -59,7 +59,7 @@ def has_pretrained(saved: Checkpoint, model: Model) -> bool:
     """Return whether the file has the weights of a network that training leaves as it is, such as a landmark network.
     Then `Model.load_pretrained` is not needed. Jittor must have been started."""
     setup = build_setup(saved, model)
-    fixed = weighted_networks(setup).keys() - setup.optimizers.keys()
+    fixed = setup.weighted_networks().keys() - setup.optimizers.keys()
     return any(checkpoint.with_prefix(saved.tensors, f"net/{name}/") for name in fixed)
 
 

@@ -87,4 +87,36 @@ def test_training_cannot_be_resumed_from_it(ganzoo, trained):
     Path("shared.safetensors").replace(newest)
     result = ganzoo("train", "gan", "--resume", "latest", "--kimg", "0.1")
     assert result.exit_code == 1
-    assert "it was exported to generate images, without discriminator" in result.stderr
+    assert "it was exported, without discriminator, so training can't be resumed" in result.stderr
+
+
+def test_all_networks_are_written_on_request(ganzoo, trained):
+    assert ganzoo("export", "--out", "shared.safetensors", "--all-networks", "--slim").exit_code == 0
+    exported, original = checkpoint.read(Path("shared.safetensors")), checkpoint.read(checkpoint.newest(trained))
+    names = {name for name in original.tensors if name.startswith("net/discriminator/")}
+    assert names
+    for name in names:
+        assert np.array_equal(exported.tensors[name], original.tensors[name].astype(np.float16))
+    assert {name.split("/")[0] for name in exported.tensors} <= {"net", "ema"}  # no optimizer
+    assert ganzoo("generate", "shared.safetensors", "--seeds", "0-3").exit_code == 0
+    result = ganzoo("export", "shared.safetensors", "--out", "again.safetensors", "--all-networks", "--slim")
+    assert result.exit_code == 0, result.output
+    assert Path("again.safetensors").read_bytes() == Path("shared.safetensors").read_bytes()
+
+
+def test_networks_that_were_left_out_cannot_be_exported(ganzoo, trained):
+    assert ganzoo("export", "--out", "shared.safetensors").exit_code == 0
+    result = ganzoo("export", "shared.safetensors", "--out", "again.safetensors", "--all-networks")
+    assert result.exit_code == 2
+    assert "--all-networks: shared.safetensors was itself exported, without discriminator." in result.stderr
+    assert not Path("again.safetensors").exists()
+
+
+def test_training_cannot_be_resumed_from_all_networks(ganzoo, trained):
+    assert ganzoo("export", "--out", "shared.safetensors", "--all-networks").exit_code == 0
+    newest = checkpoint.newest(trained)
+    Path("shared.safetensors").replace(newest)
+    result = ganzoo("train", "gan", "--resume", "latest", "--kimg", "0.1")
+    assert result.exit_code == 1
+    assert "it was exported, without the state of the optimizers, so training can't be resumed" in result.stderr
+    assert f"ganzoo train gan --from experiments/{trained.name}/{newest.name}" in result.stderr

@@ -177,6 +177,18 @@ def test_an_exported_file_has_no_discriminator(ganzoo, trained, others):
     assert "--freeze-d 1: discriminator.layers.0.bias begins with random weights, because shared.safetensors" in message
 
 
+def test_a_file_with_all_networks_is_as_good_a_start_as_its_checkpoint(ganzoo, trained, others):
+    assert ganzoo("export", "0", "--out", "shared.safetensors", "--all-networks").exit_code == 0
+    for source in ("0", "shared.safetensors"):
+        options = ["--from", source, "--data", "pictures", "--freeze-d", "1", *SHORT]
+        result = ganzoo("train", "gan", *options)
+        assert result.exit_code == 0, result.output
+        assert "not in the file" not in result.output
+    first, second = (tensors(Path("experiments") / f"0000{number}-gan-pictures") for number in (1, 2))
+    assert first.keys() == second.keys()
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
 def test_a_model_that_grows_starts_again_unless_told_otherwise(ganzoo, trained):
     grown = ["--data", "pictures", "--batch", "4", "--phase", "0.004"]
     options = [*NARROW, "--max-size", "16", "--init-size", "8", "--kimg", "0.02"]

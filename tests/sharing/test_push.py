@@ -75,6 +75,13 @@ def test_a_slim_file_has_half_the_size(push, hub):
     assert len(files(hub)[FILE]) < 0.55 * full
 
 
+def test_all_networks_are_uploaded_on_request(push, hub):
+    assert push("--all-networks").exit_code == 0
+    assert b"net/discriminator/" in files(hub)[FILE]
+    assert push().stdout.startswith("uploaded to ")
+    assert b"net/discriminator/" not in files(hub)[FILE]
+
+
 def test_an_edited_card_is_uploaded_as_it_is(push, hub, ganzoo, trained):
     assert ganzoo("card", str(trained), "--license", "mit").exit_code == 0
     card = trained / "README.md"
