@@ -29,15 +29,21 @@ ROWS, COLUMNS = 2, 10  # of images in the picture
 
 
 def write_data(folder: Path, style: str, count: int, size: int) -> dict[str, Path]:
-    """Write arrays of the style's images, of the first `count` of them, and of all other styles' images."""
+    """Write arrays of the style's images, of the first `count` of them, and of all other styles' images. Return their
+    paths by what they are: 'style', 'few' and 'others'."""
     dataset = plugins.load().dataset(DATA).open().at_size(size)
     labels, index = dataset.labels(), dataset.info.domains.index(style)
     chosen = np.flatnonzero(labels == index)
-    parts = {"style": chosen, "few": chosen[:count], "others": np.flatnonzero(labels != index)}
+    parts = {
+        "style": (f"avatars-{style}", chosen),
+        "few": (f"avatars-{style}-{count}", chosen[:count]),
+        "others": (f"avatars-without-{style}", np.flatnonzero(labels != index)),
+    }
     folder.mkdir(parents=True, exist_ok=True)
-    for name, numbers in parts.items():
-        np.save(folder / f"{name}.npy", np.stack([dataset.load(int(number), size)[0] for number in numbers]))
-    return {name: folder / f"{name}.npy" for name in parts}
+    paths = {part: folder / f"{name}.npy" for part, (name, _) in parts.items()}
+    for part, (_, numbers) in parts.items():
+        np.save(paths[part], np.stack([dataset.load(int(number), size)[0] for number in numbers]))
+    return paths
 
 
 def fids(run: Path, real: Path, samples: int) -> dict[float, float]:
@@ -92,7 +98,7 @@ def trainer(folder: Path, model: str, preset: str | None, **common: Any) -> Call
 @click.option("--model", default="lsgan")
 @click.option("--preset", help="TOML file with options of the model for all runs.")
 @click.option("--size", default=32, help="Side of the images in px.")
-@click.option("--source", help="Run or checkpoint of the model for the other styles, instead of training one.")
+@click.option("--source", help="Model for the other styles: a run, a checkpoint or zoo:NAME.  [default: train one]")
 @click.option("--source-kimg", default=200.0, help="Training of the model for the other styles.")
 @click.option("--kimg", default=60.0, help="Training on the few images, three times.")
 @click.option("--tick", default=6.0, help="kimg between two FIDs.")

@@ -185,7 +185,9 @@ def test_the_wheel_brings_trained_models(wheel: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     child = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     entries = json.loads(child.stdout)
-    assert {"gan-mnist", "lsgan-mnist"} <= {each["name"] for each in entries}
+    assert {"gan-mnist", "lsgan-avatars", "lsgan-mnist", "stargan2-styles", "stylegan-avatars"} <= {
+        each["name"] for each in entries
+    }
     for each in entries:
         assert Path(each["file"]).is_relative_to(tmp_path)
         assert hashlib.sha256(Path(each["file"]).read_bytes()).hexdigest() == each["sha256"]

@@ -158,7 +158,7 @@ def test_plugins_lists_every_problem_with_its_origin(install: Install) -> None:
         assert (row["origin"], row["module"]) == (f"dist-of-bad_{kind} 1.5", f"bad_{kind}")
         assert expected in row["problems"][0]
         assert row["problems"][0] in text.output
-    assert rows["ganzoo_lsgan"]["provides"] == {"models": ["lsgan"], "zoo_models": ["lsgan-mnist"]}
+    assert rows["ganzoo_lsgan"]["provides"] == {"models": ["lsgan"], "zoo_models": ["lsgan-avatars", "lsgan-mnist"]}
     assert rows["ganzoo_lsgan"]["problems"] == []
 
 
