@@ -168,7 +168,9 @@ def _check_batch(planned: Plan, chosen: bool) -> None:
 
 
 def _say_choices(planned: Plan, options: Any, chosen: dict[str, Any], say: Say, warn: Say) -> None:
-    """Say which options were resolved from the data, and the warnings."""
+    """Say how the data are read, which options were resolved from them, and the warnings."""
+    for note in planned.dataset.notes:
+        say(f"{planned.data.name}: {note}")
     for line in planned.transfer.lines if planned.transfer else ():
         say(line)
     resolved = [format_setting(name, new) for name, (_, new) in changes(options, planned.options).items()]

@@ -93,10 +93,7 @@ def make_plan(
         raise OptionError("--labels has no effect without --conditional.")
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)
-    warnings = (
-        *(f"{data.name}: {note}" for note in dataset.notes),
-        *model.check(options, train_options, data, new and pretrained),
-    )
+    warnings = tuple(model.check(options, train_options, data, new and pretrained))
     if model.is_conditional(options) and len(data.domains) < 2:
         found = f"only the domain {data.domains[0]!r}" if data.domains else "no domains"
         raise OptionError(

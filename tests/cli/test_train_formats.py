@@ -102,6 +102,8 @@ def test_images_of_every_format_are_trained_on_with_and_without_their_classes(ga
     for number, model in enumerate((["gan"], ["gan", "--conditional"])):
         result = ganzoo("train", *model, *two_steps)
         assert result.exit_code == 0, result.output
+        assert "warning" not in result.output
+        assert all(f"{Path(name).stem}: {note}\n" in result.output for note in open_path(workdir / name).notes)
         run = next((workdir / "experiments").glob(f"{number:05}-*"))
         assert json.loads((run / "stats.jsonl").read_text().splitlines()[-1])["images"] == 8
         description = json.loads((run / "options.json").read_text())
