@@ -26,6 +26,7 @@ from ganzoo.registry import plugins
 
 DATA = "avatars"
 ROWS, COLUMNS = 2, 10  # of images in the picture
+MAX_REAL = 100_000  # more than there are of any style
 
 
 def write_data(folder: Path, style: str, count: int, size: int) -> dict[str, Path]:
@@ -51,7 +52,7 @@ def fids(run: Path, real: Path, samples: int) -> dict[float, float]:
     found = {}
     for path in checkpoint.list_checkpoints(run):
         loaded = ganzoo.load(path)
-        found[loaded.kimg] = loaded.evaluate("fid", samples=samples, against=real)["fid"]
+        found[loaded.kimg] = loaded.evaluate("fid", samples=samples, real=MAX_REAL, against=real)["fid"]
     return found
 
 
