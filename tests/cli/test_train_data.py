@@ -22,15 +22,15 @@ def test_training_reports_how_folders_are_read_and_that_an_older_run_read_them_d
     write_folder(workdir / "set", files)
     result = ganzoo("train", "gan", "--data", "set", *TINY_RUN_OPTIONS)
     assert result.exit_code == 0
-    assert "set: trained on: training/ (4 images)" in result.stderr
-    assert "set: kept for validation: testing/ (4 images)" in result.stderr
+    assert "set: trained on: training/ (4 images)" in result.stdout
+    assert "set: kept for validation: testing/ (4 images)" in result.stdout
     options = next((workdir / "experiments").glob("*/options.json"))
     description = json.loads(options.read_text())
     description["data"]["count"] = 8  # as if an older run had been trained on both folders
     options.write_text(json.dumps(description))
     resumed = ganzoo("train", "gan", "--resume", "latest", "--kimg", "0.02")
     assert "had 8 images" in resumed.stdout
-    assert "set: kept for validation: testing/ (4 images)" in resumed.stderr
+    assert "set: kept for validation: testing/ (4 images)" in resumed.stdout
 
 
 def test_one_small_image_does_not_determine_the_size(ganzoo, workdir):
