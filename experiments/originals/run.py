@@ -5,8 +5,8 @@
 Trains the model twice on the same images, with the same widths and batch: with ganzoo and all options of the preset,
 and with the original's updates in PyTorch (pytorch.py) and the published settings. The two programs take turns of a
 minute on all cores; one is stopped while the other trains. A program's time includes its start, the compilation of
-kernels and its pictures. Then ganzoo measures the FIDs of both. The checkpoints, fid.json and a plot are written to one
-folder.
+kernels and its pictures. Then ganzoo measures the FIDs of both; of a model that grows, only once the last resolution is
+faded in, as FIDs at different sizes can't be compared. The checkpoints, fid.json and a plot are written to one folder.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ SHARED = (
 POLL_SECONDS = 0.2
 
 
+def images_of(name: str) -> int:
+    """Return the number of images that a file of either program was saved after."""
+    return int(Path(name).stem.removeprefix("checkpoint-"))
+
+
 class Program:
     """A training program in a process group of its own, stopped except during its turns, and the seconds of these."""
 
@@ -76,6 +81,10 @@ class Program:
     def _note_checkpoints(self, seconds: float) -> None:
         for path in self.folder.glob(self.pattern):
             self.times.setdefault(path.name, seconds)
+
+    def times_after(self, images: int) -> dict[str, float]:
+        """Return the times of the checkpoints of at least so many images."""
+        return {name: seconds for name, seconds in self.times.items() if images_of(name) >= images}
 
     def end(self) -> None:
         self.signal(signal.SIGKILL)
@@ -174,7 +183,9 @@ def draw(path: Path, curves: dict[str, list[dict[str, float]]], title: str) -> N
 @click.argument("model")
 @click.option("--preset", required=True, help="TOML file with ganzoo's options.")
 @click.option("--original", default="original", help="Name of the original in the plot.")
-@click.option("--minutes", default=20.0, help="Training time of each program.")
+@click.option(
+    "--minutes", default=20.0, help="Training time of each program, at least, until both have checkpoints to measure."
+)
 @click.option("--turn", default=60.0, help="Seconds of a turn.")
 @click.option("--every", default=20.0, help="kimg between two checkpoints.")
 @click.option("--points", default=8, help="Checkpoints of each program to measure.")
@@ -202,6 +213,7 @@ def main(
     run = ganzoo.train(model, **shared, **one_step, experiments=home / "template")
     template = checkpoint.read(checkpoint.list_checkpoints(run.path)[-1])
     stages = found.stages(template.options(found), template.run.train_options(found.defaults), template.data)
+    grown = sum(stage.images or 0 for stage in stages[:-1]) + stages[-1].fade
     settings = prepare(template, [stage.size for stage in stages], every, home / "original")
 
     command = [sys.executable, "-m", "ganzoo", "train", model, "--preset", preset, "--kimg", "1000000"]
@@ -212,7 +224,7 @@ def main(
         "original", [sys.executable, str(HERE / "pytorch.py"), str(settings)], "*[0-9].npz", settings.parent
     )
     with ended(ours, theirs):
-        while theirs.seconds < 60 * minutes or not (ours.times and theirs.times):
+        while theirs.seconds < 60 * minutes or not (ours.times_after(grown) and theirs.times_after(grown)):
             ours.take_turn(turn)
             theirs.take_turn(turn)
             print(f"{theirs.seconds / 60:.1f} of {minutes:g} minutes", flush=True)
@@ -221,9 +233,10 @@ def main(
     for path in checkpoint.list_checkpoints(run.path):
         path.unlink()
     times = {
-        "ganzoo": {ours_run / name: seconds for name, seconds in ours.times.items()},
+        "ganzoo": {ours_run / name: seconds for name, seconds in ours.times_after(grown).items()},
         original: {
-            as_checkpoint(template, settings.parent / name, run.path): seconds for name, seconds in theirs.times.items()
+            as_checkpoint(template, settings.parent / name, run.path): seconds
+            for name, seconds in theirs.times_after(grown).items()
         },
     }
     arguments: dict[str, Any] = {

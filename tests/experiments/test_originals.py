@@ -45,21 +45,25 @@ def test_both_programs_train_and_are_measured(workdir, jittor):
     assert all(point["fid"] > 0 and point["minutes"] > 0 for points in curves.values() for point in points)
     assert Path("out/fid.png").stat().st_size > 10_000
 
-    # The checkpoints of the original have its weights, and the stage that they were trained in.
+    # The first stage ends after more than 2 * 32 images, the fade-in after 32 more.
     written = sorted(Path("out/original").glob("*[0-9].npz"))
+    for path in written:
+        with np.load(path) as weights:
+            progress = json.loads(str(weights["progress"]))
+        later = int(path.stem) - 72
+        assert progress["size"] == (8 if later < 0 else 16)
+        assert progress["alpha"] == pytest.approx(1.0 if later < 0 else min(1.0, (later + 1) / 32))
+
+    # Those that are measured have the original's weights, and the last resolution is faded in.
     converted = checkpoint.list_checkpoints(Path("out/template/00000-stylegan-images"))
-    assert [checkpoint.images_seen(path) for path in converted] == [int(path.stem) for path in written]
-    for saved, path in zip(map(checkpoint.read, converted), written):
+    faded_in = [path for path in written if int(path.stem) >= 96]
+    assert [checkpoint.images_seen(path) for path in converted] == [int(path.stem) for path in faded_in]
+    for saved, path in zip(map(checkpoint.read, converted), faded_in):
+        assert saved.metadata.position == SchedulePosition(index=1, size=16, alpha=1.0)
         with np.load(path) as weights:
             for name in {*weights.files} - {"progress"}:
                 np.testing.assert_array_equal(saved.tensors[f"ema/{name}"], weights[name])
-    first = checkpoint.read(converted[0])
-    assert first.metadata.position == SchedulePosition(index=0, size=8, alpha=1.0)
-    if first.metadata.progress.images < checkpoint.images_seen(converted[-1]):
-        # The first stage ends after more than 2 * 32 images, the fade-in after 32 more.
-        position = checkpoint.read(converted[-1]).metadata.position
-        seen = checkpoint.images_seen(converted[-1]) - 72
-        assert position == SchedulePosition(index=1, size=16, alpha=pytest.approx(min(1.0, (seen + 1) / 32)))
+    assert all(point["kimg"] >= 0.096 for points in curves.values() for point in points)
 
 
 @needs_torch
