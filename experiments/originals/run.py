@@ -175,7 +175,7 @@ def draw(path: Path, curves: dict[str, list[dict[str, float]]], title: str) -> N
         minutes, fids = ([each[key] for each in points] for key in ("minutes", "fid"))
         axes.plot(minutes, fids, marker=".", label=f"{name} ({kimg:,.0f} kimg)")
     axes.set(xlabel="minutes of training", ylabel="FID", title=title, ylim=(0, None))
-    axes.legend(loc="lower left")  # FIDs fall towards 0, but never get there
+    axes.legend(loc="lower left")  # below the curves
     figure.savefig(path, dpi=100)
 
 
@@ -184,7 +184,7 @@ def draw(path: Path, curves: dict[str, list[dict[str, float]]], title: str) -> N
 @click.option("--preset", required=True, help="TOML file with ganzoo's options.")
 @click.option("--original", default="original", help="Name of the original in the plot.")
 @click.option(
-    "--minutes", default=20.0, help="Training time of each program, at least, until both have checkpoints to measure."
+    "--minutes", default=20.0, help="Training time of each program; longer if one has nothing to measure by then."
 )
 @click.option("--turn", default=60.0, help="Seconds of a turn.")
 @click.option("--every", default=20.0, help="kimg between two checkpoints.")
@@ -213,7 +213,8 @@ def main(
     run = ganzoo.train(model, **shared, **one_step, experiments=home / "template")
     template = checkpoint.read(checkpoint.list_checkpoints(run.path)[-1])
     stages = found.stages(template.options(found), template.run.train_options(found.defaults), template.data)
-    grown = sum(stage.images or 0 for stage in stages[:-1]) + stages[-1].fade
+    # A stage ends with the first batch beyond its images.
+    grown = sum((stage.images or 0) + stage.batch for stage in stages[:-1]) + stages[-1].fade
     settings = prepare(template, [stage.size for stage in stages], every, home / "original")
 
     command = [sys.executable, "-m", "ganzoo", "train", model, "--preset", preset, "--kimg", "1000000"]
