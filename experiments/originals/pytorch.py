@@ -3,8 +3,8 @@
     python pytorch.py SETTINGS.json
 
 The networks, losses and updates are those of experiments/bench/torch_side.py; the schedules are added here. All images
-are in memory, so that loading costs nothing. Every few thousand images, the weights that the original samples with are
-written to a file in the folder `out`, with ganzoo's names.
+are in memory, so that loading costs nothing. Every few thousand images, the generator's weights and their average
+(EMA), which the original samples with, are written to a file in the folder `out`, with ganzoo's names.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ import torch  # noqa: E402
 import torch_side  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-LAYOUT = torch.channels_last
-CROPS, MIN_AREA, MAX_RATIO = 0.5, 0.8, 1.1  # random crops of StarGAN v2: probability, area, ratio of the sides
+LAYOUT = torch.channels_last  # no slower than contiguous tensors for StyleGAN's preset, at any size
+# Random crops of StarGAN v2: their probability, area and ratio of the sides.
+CROPS, MIN_AREA, RATIOS = 0.5, 0.8, (0.9, 1.1)
 
 
 class Settings:
@@ -95,7 +96,7 @@ class GANTraining:
         self.training.iterate()
 
     def weights(self) -> dict[str, torch.Tensor]:
-        return {f"generator/{name}": value for name, value in self.training.trainer.generator.entries().items()}
+        return {f"net/generator/{name}": value for name, value in self.training.trainer.generator.entries().items()}
 
     def position(self) -> dict[str, float]:
         return {"stage": 0, "stage_images": 0, "size": self.images.pixels.shape[1], "alpha": 1.0}
@@ -143,7 +144,12 @@ class StyleGANTraining:
         return 1.0 if self.stage == 0 else min(1.0, (self.used + 1) / self.phase)
 
     def weights(self) -> dict[str, torch.Tensor]:
-        return {f"generator/{name}": value for name, value in self.training.ema.names().items()}
+        networks = {"net": self.training.generator, "ema": self.training.ema}
+        return {
+            f"{kind}/generator/{name}": value
+            for kind, network in networks.items()
+            for name, value in network.names().items()
+        }
 
     def position(self) -> dict[str, float]:
         size = self.settings.sizes[self.stage]
@@ -195,7 +201,7 @@ class StarGAN2Training:
         if rng.random() >= CROPS:
             return image
         area = side**2 * rng.uniform(MIN_AREA, 1)
-        ratio = np.exp(rng.uniform(-np.log(MAX_RATIO), np.log(MAX_RATIO)))
+        ratio = np.exp(rng.uniform(*np.log(RATIOS)))
         width, height = (min(side, round(float(np.sqrt(area * each)))) for each in (ratio, 1 / ratio))
         left, top = rng.integers(side - width + 1), rng.integers(side - height + 1)
         part = image[None, :, top : top + height, left : left + width]
@@ -211,10 +217,12 @@ class StarGAN2Training:
         self.training.iteration(Data(x, labels, z, z2, reference, reference2, targets))
 
     def weights(self) -> dict[str, torch.Tensor]:
+        networks = {"net": self.training.networks, "ema": self.training.ema}
         return {
-            f"{self.NAMES.get(theirs, theirs)}/{name}": weight
-            for theirs, network in self.training.ema.items()
-            for name, weight in network.named_parameters()
+            f"{kind}/{self.NAMES.get(theirs, theirs)}/{name}": weight
+            for kind, members in networks.items()
+            for theirs in self.training.ema
+            for name, weight in members[theirs].named_parameters()
         }
 
     def position(self) -> dict[str, float]:
@@ -241,6 +249,8 @@ def save(path: Path, training: Any, step: int, images: int) -> None:
 def main() -> None:
     settings = Settings(Path(sys.argv[1]))
     torch.manual_seed(0)
+    policy = os.environ.get("OMP_WAIT_POLICY", "not set")
+    print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, OMP_WAIT_POLICY {policy}", flush=True)
     training = TRAININGS[settings.model](settings)
     with np.load(settings.out / "initial.npz") as file:
         training.load({name: torch.from_numpy(file[name]) for name in file.files})

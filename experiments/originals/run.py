@@ -4,9 +4,11 @@
 
 Trains the model twice on the same images, with the same widths and batch: with ganzoo and all options of the preset,
 and with the original's updates in PyTorch (pytorch.py) and the published settings. The two programs take turns of a
-minute on all cores; one is stopped while the other trains. A program's time includes its start, the compilation of
-kernels and its pictures. Then ganzoo measures the FIDs of both; of a model that grows, only once the last resolution is
-faded in, as FIDs at different sizes can't be compared. The checkpoints, fid.json and a plot are written to one folder.
+minute on all cores; one is stopped while the other trains. A program's time includes its start and its pictures, and
+the compilation of kernels that Jittor's cache lacks. Then ganzoo measures the FIDs of both; of a model that grows, only
+once the last resolution is faded in, as FIDs at different sizes can't be compared. If the original averages weights
+(EMA), its samples are also measured without the average, which is made for longer runs. The checkpoints, fid.json and a
+plot are written to one folder.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from ganzoo.checkpoints import checkpoint
 from ganzoo.checkpoints.checkpoint import Checkpoint
 from ganzoo.checkpoints.description import SchedulePosition
 from ganzoo.data.catalog import open_data
+from ganzoo.interfaces.options import flag
 from ganzoo.interfaces.progress import Progress
 from ganzoo.registry import plugins
 from ganzoo.training.launch import read_preset
@@ -40,8 +43,13 @@ HERE = Path(__file__).parent
 # Options of a preset that both programs get: data and its sizes, widths, batch and the length of the stages. The
 # original's other settings are the published ones, which are ganzoo's defaults.
 SHARED = (
-    *("data", "labels", "batch", "size", "max_size", "init_size", "phase", "first_stage", "loss", "mixing"),
+    *("data", "batch", "size", "max_size", "init_size", "phase", "loss", "mixing"),
     *("channels_base", "channels_max", "latent", "mapping_layers", "hidden", "style", "ds_iter"),
+)
+# Options that change what is trained, and that pytorch.py doesn't have.
+REFUSED = (
+    *("labels", "variant", "conditional", "architecture", "from_rgb_activation", "sched", "alpha", "first_stage"),
+    *("flip", "fit", "w_hpf"),
 )
 POLL_SECONDS = 0.2
 
@@ -51,19 +59,33 @@ def images_of(name: str) -> int:
     return int(Path(name).stem.removeprefix("checkpoint-"))
 
 
-class Program:
-    """A training program in a process group of its own, stopped except during its turns, and the seconds of these."""
+def processes_of(pid: int) -> list[int]:
+    """Return a process and its descendants. ganzoo compiles kernels in processes of another group."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(path.parent.name))
+    found = [pid]
+    for each in found:
+        found += children.get(each, [])
+    return found
 
-    def __init__(self, name: str, command: list[str], files: str, folder: Path) -> None:
+
+class Program:
+    """A training program that is stopped except during its turns, and the seconds of these."""
+
+    def __init__(self, name: str, command: list[str], files: str, folder: Path, environment: dict[str, str]) -> None:
         self.name, self.pattern, self.folder, self.seconds = name, files, folder, 0.0
         self.times: dict[str, float] = {}  # the file of each checkpoint -> seconds
         with (folder / f"{name}.log").open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
         self.signal(signal.SIGSTOP)
 
     def signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
+        for pid in processes_of(self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def take_turn(self, seconds: float) -> None:
         """Let the program run for this long, and note when its checkpoints appear."""
@@ -128,20 +150,20 @@ def prepare(template: Checkpoint, sizes: list[int], every: float, folder: Path) 
     return path
 
 
-def as_checkpoint(template: Checkpoint, weights: Path, folder: Path) -> Path:
-    """Write the original's weights to a ganzoo checkpoint of the template's run, and return its path."""
+def as_checkpoint(template: Checkpoint, weights: Path, folder: Path, *, averaged: bool) -> Path:
+    """Write the original's weights to a ganzoo checkpoint of the template's run, and return its path. If they are not
+    to be `averaged`, the present weights take the place of the EMA."""
     with np.load(weights) as file:
         progress = json.loads(str(file["progress"]))
         found = {name: file[name] for name in file.files if name != "progress"}
     tensors = {}
     for name, value in template.tensors.items():
         kind, _, key = name.partition("/")
-        if kind in ("net", "ema") and key in found:
-            assert found[key].shape == value.shape, name
-            tensors[name] = found[key]
-        elif kind in ("net", "ema"):
-            tensors[name] = value
-    missing = {*found} - {name.partition("/")[2] for name in tensors}
+        if kind in ("net", "ema"):
+            source = name if averaged else f"net/{key}"
+            tensors[name] = found.get(source, value)  # the original's discriminator is not written
+            assert tensors[name].shape == value.shape, name
+    missing = {*found} - {*tensors}
     assert not missing, missing
     position = SchedulePosition(progress["stage"], progress["size"], progress["alpha"])
     images = Progress(progress["step"], progress["images"], progress["stage"], progress["stage_images"])
@@ -204,11 +226,14 @@ def main(
     real: int,
     folder: str,
 ) -> None:
-    home = Path(folder)
-    home.mkdir(parents=True)
     found = plugins.load().model(model)
     options = read_preset(found, preset)
+    if refused := [name for name in options if name in REFUSED]:
+        raise click.ClickException(f"{preset}: the original can't be trained with {', '.join(map(flag, refused))}.")
     shared = {name: value for name, value in options.items() if name in SHARED}
+    home = Path(folder)
+    home.mkdir(parents=True)
+    environment = dict(os.environ)  # ganzoo changes that of this process, even how threads wait
     one_step = {"kimg": 0.001, "tick": 0.001, "snapshot": 1}
     run = ganzoo.train(model, **shared, **one_step, experiments=home / "template")
     template = checkpoint.read(checkpoint.list_checkpoints(run.path)[-1])
@@ -220,10 +245,9 @@ def main(
     command = [sys.executable, "-m", "ganzoo", "train", model, "--preset", preset, "--kimg", "1000000"]
     command += ["--tick", str(every), "--snapshot", "1", "--keep", "100000", "--experiments", str(home / "ganzoo")]
     (home / "ganzoo").mkdir()
-    ours = Program("ganzoo", command, "*/checkpoint-*.safetensors", home / "ganzoo")
-    theirs = Program(
-        "original", [sys.executable, str(HERE / "pytorch.py"), str(settings)], "*[0-9].npz", settings.parent
-    )
+    ours = Program("ganzoo", command, "*/checkpoint-*.safetensors", home / "ganzoo", environment)
+    command = [sys.executable, str(HERE / "pytorch.py"), str(settings)]
+    theirs = Program("original", command, "*[0-9].npz", home / "original", environment)
     with ended(ours, theirs):
         while theirs.seconds < 60 * minutes or not (ours.times_after(grown) and theirs.times_after(grown)):
             ours.take_turn(turn)
@@ -231,15 +255,15 @@ def main(
             print(f"{theirs.seconds / 60:.1f} of {minutes:g} minutes", flush=True)
 
     (ours_run,) = (home / "ganzoo").glob("0*")
-    for path in checkpoint.list_checkpoints(run.path):
-        path.unlink()
-    times = {
-        "ganzoo": {ours_run / name: seconds for name, seconds in ours.times_after(grown).items()},
-        original: {
-            as_checkpoint(template, settings.parent / name, run.path): seconds
-            for name, seconds in theirs.times_after(grown).items()
-        },
-    }
+    times = {"ganzoo": {ours_run / name: seconds for name, seconds in ours.times_after(grown).items()}}
+    has_average = any(name.startswith("ema/") for name in template.tensors)
+    for name, averaged in {original: True, **({f"{original} without EMA": False} if has_average else {})}.items():
+        written = home / ("averaged" if averaged else "not-averaged")
+        written.mkdir()
+        times[name] = {
+            as_checkpoint(template, home / "original" / file, written, averaged=averaged): seconds
+            for file, seconds in theirs.times_after(grown).items()
+        }
     arguments: dict[str, Any] = {
         "samples": samples,
         "real": real,

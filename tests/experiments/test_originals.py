@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import runpy
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +33,17 @@ mapping-layers = 2
 """
 
 
+def state(pid: int) -> str:
+    """Return the letter of a process's state, as `ps` shows it; nothing if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return ""
+
+
 @needs_torch
-def test_both_programs_train_and_are_measured(workdir, jittor):
+def test_both_programs_train_and_are_measured(workdir, jittor, monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)  # the fixture may have started Jittor in this process
     np.save("images.npy", np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), np.uint8))
     Path("preset.toml").write_text(PRESET)
     command = [sys.executable, str(SCRIPT), "stylegan", "--preset", "preset.toml", "--folder", "out"]
@@ -41,9 +54,11 @@ def test_both_programs_train_and_are_measured(workdir, jittor):
     assert done.returncode == 0, done.stderr
 
     curves = json.loads(Path("out/fid.json").read_text())
-    assert {*curves} == {"ganzoo", "original"}
+    assert [*curves] == ["ganzoo", "original", "original without EMA"]
     assert all(point["fid"] > 0 and point["minutes"] > 0 for points in curves.values() for point in points)
     assert Path("out/fid.png").stat().st_size > 10_000
+    # ganzoo has its own threads wait in another way, which would slow PyTorch down.
+    assert "OMP_WAIT_POLICY not set" in Path("out/original/original.log").read_text()
 
     # The first stage ends after more than 2 * 32 images, the fade-in after 32 more.
     written = sorted(Path("out/original").glob("*[0-9].npz"))
@@ -55,14 +70,16 @@ def test_both_programs_train_and_are_measured(workdir, jittor):
         assert progress["alpha"] == pytest.approx(1.0 if later < 0 else min(1.0, (later + 1) / 32))
 
     # Those that are measured have the original's weights, and the last resolution is faded in.
-    converted = checkpoint.list_checkpoints(Path("out/template/00000-stylegan-images"))
     faded_in = [path for path in written if int(path.stem) >= 72 + 32]
-    assert [checkpoint.images_seen(path) for path in converted] == [int(path.stem) for path in faded_in]
-    for saved, path in zip(map(checkpoint.read, converted), faded_in):
-        assert saved.metadata.position == SchedulePosition(index=1, size=16, alpha=1.0)
-        with np.load(path) as weights:
-            for name in {*weights.files} - {"progress"}:
-                np.testing.assert_array_equal(saved.tensors[f"ema/{name}"], weights[name])
+    for folder, kind in (("averaged", "ema"), ("not-averaged", "net")):
+        converted = checkpoint.list_checkpoints(Path("out", folder))
+        assert [checkpoint.images_seen(path) for path in converted] == [int(path.stem) for path in faded_in]
+        for saved, path in zip(map(checkpoint.read, converted), faded_in):
+            assert saved.metadata.position == SchedulePosition(index=1, size=16, alpha=1.0)
+            with np.load(path) as weights:
+                for name in (each for each in saved.tensors if each.startswith("ema/generator/")):
+                    expected = weights[f"{kind}/{name.removeprefix('ema/')}"]
+                    np.testing.assert_array_equal(saved.tensors[name], expected)
     assert all(point["kimg"] >= 0.104 for points in curves.values() for point in points)
 
 
@@ -75,3 +92,33 @@ def test_a_program_that_ends_early_is_named(workdir, jittor):
     assert done.returncode == 1
     assert "Error: ganzoo ended early; see out/ganzoo/ganzoo.log." in done.stderr
     assert "freeze" in Path("out/ganzoo/ganzoo.log").read_text()
+
+
+@needs_torch
+def test_options_that_the_original_lacks_are_refused(workdir, jittor):
+    np.save("images.npy", np.zeros((40, 16, 16, 3), np.uint8))
+    Path("preset.toml").write_text(PRESET + "conditional = true\n")
+    command = [sys.executable, str(SCRIPT), "stylegan", "--preset", "preset.toml", "--folder", "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "Error: preset.toml: the original can't be trained with --conditional.\n"
+    assert not Path("out").exists()
+
+
+def test_a_program_is_stopped_with_the_programs_that_it_started(tmp_path):
+    run = runpy.run_path(str(SCRIPT))
+    script = "import subprocess, time; subprocess.Popen(['sleep', '60'], start_new_session=True); time.sleep(60)"
+    program = run["Program"]("ganzoo", [sys.executable, "-c", script], "*", tmp_path, dict(os.environ))
+    try:
+        program.signal(signal.SIGCONT)
+        while len(pids := run["processes_of"](program.process.pid)) < 2:
+            time.sleep(0.05)
+        for number, states in ((signal.SIGSTOP, "T"), (signal.SIGCONT, "SR")):
+            program.signal(number)
+            while not all(state(pid) in states for pid in pids):
+                time.sleep(0.05)
+    finally:
+        program.end()
+    assert program.process.returncode == -signal.SIGKILL
+    while any(state(pid) not in ("Z", "") for pid in pids):
+        time.sleep(0.05)

@@ -79,15 +79,17 @@ class Training:
         terms = self._discriminator_terms if phase.startswith("D") else self._generator_terms
         return terms(data, phase.endswith("latent"))
 
-    def _styles(self, data: Data, latent: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return both target styles. The second is for the diversity loss, and gets no gradient."""
+    def _style(self, data: Data, latent: bool) -> torch.Tensor:
         if latent:
-            network, first, second = self.networks["mapping_network"], data.z, data.z2
-        else:
-            network, first, second = self.networks["style_encoder"], data.reference, data.reference2
-        style = network(first, data.target)
-        with torch.no_grad():
-            return style, network(second, data.target)
+            return self.networks["mapping_network"](data.z, data.target)
+        return self.networks["style_encoder"](data.reference, data.target)
+
+    @torch.no_grad()
+    def _other_style(self, data: Data, latent: bool) -> torch.Tensor:
+        """Return the second style of the diversity loss, which gets no gradient."""
+        if latent:
+            return self.networks["mapping_network"](data.z2, data.target)
+        return self.networks["style_encoder"](data.reference2, data.target)
 
     def _discriminator_terms(self, data: Data, latent: bool) -> Tensors:
         discriminator = self.networks["discriminator"]
@@ -95,8 +97,7 @@ class Training:
         real = discriminator(x, data.y)
         (gradient,) = torch.autograd.grad(real.sum(), x, create_graph=True)
         with torch.no_grad():
-            style, _ = self._styles(data, latent)
-            fakes = self.networks["generator"](data.x, style, data.masks)
+            fakes = self.networks["generator"](data.x, self._style(data, latent), data.masks)
         return {
             "real": _cross_entropy(real, 1.0),
             "fake": _cross_entropy(discriminator(fakes, data.target), 0.0),
@@ -105,7 +106,7 @@ class Training:
 
     def _generator_terms(self, data: Data, latent: bool) -> Tensors:
         generator, encoder = self.networks["generator"], self.networks["style_encoder"]
-        style, other = self._styles(data, latent)
+        style, other = self._style(data, latent), self._other_style(data, latent)
         fakes = generator(data.x, style, data.masks)
         scores = self.networks["discriminator"](fakes, data.target)
         with torch.no_grad():
