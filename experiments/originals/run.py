@@ -1,6 +1,6 @@
 """ganzoo and an original training program at equal cost: FID over minutes of training.
 
-    python experiments/originals/run.py lsgan --preset experiments/lsgan-mnist.toml --minutes 20
+    python experiments/originals/run.py lsgan --preset experiments/originals/lsgan.toml --minutes 12
 
 Trains the model twice on the same images, with the same widths and batch: with ganzoo and all options of the preset,
 and with the original's updates in PyTorch (pytorch.py) and the published settings. The two programs take turns of a
