@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from ganzoo.checkpoints import checkpoint
 from ganzoo.checkpoints.description import SchedulePosition
 from tests.support.reference import needs_torch
 
+MAX_SECONDS = 30  # for a process to change its state
 SCRIPT = Path(__file__).parents[2] / "experiments" / "originals" / "run.py"
 PRESET = """
 data = "images.npy"
@@ -39,6 +42,13 @@ def state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return ""
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + MAX_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @needs_torch
@@ -109,16 +119,16 @@ def test_a_program_is_stopped_with_the_programs_that_it_started(tmp_path):
     run = runpy.run_path(str(SCRIPT))
     script = "import subprocess, time; subprocess.Popen(['sleep', '60'], start_new_session=True); time.sleep(60)"
     program = run["Program"]("ganzoo", [sys.executable, "-c", script], "*", tmp_path, dict(os.environ))
+    processes = partial(run["processes_of"], program.process.pid)
     try:
         program.signal(signal.SIGCONT)
-        while len(pids := run["processes_of"](program.process.pid)) < 2:
-            time.sleep(0.05)
-        for number, states in ((signal.SIGSTOP, "T"), (signal.SIGCONT, "SR")):
-            program.signal(number)
-            while not all(state(pid) in states for pid in pids):
-                time.sleep(0.05)
+        wait_until(lambda: len(processes()) == 2)
+        pids = processes()
+        program.signal(signal.SIGSTOP)
+        wait_until(lambda: all(state(pid) == "T" for pid in pids))
+        program.signal(signal.SIGCONT)
+        wait_until(lambda: all(state(pid) in ("S", "R") for pid in pids))
     finally:
         program.end()
     assert program.process.returncode == -signal.SIGKILL
-    while any(state(pid) not in ("Z", "") for pid in pids):
-        time.sleep(0.05)
+    wait_until(lambda: all(state(pid) in ("Z", "") for pid in pids))
