@@ -115,6 +115,9 @@ class Program:
 
 @contextlib.contextmanager
 def ended(*programs: Program) -> Iterator[None]:
+    """End the programs when the block ends, also by SIGTERM or because the terminal was closed."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
         yield
     finally:

@@ -20,7 +20,7 @@ from ganzoo.checkpoints import checkpoint
 from ganzoo.checkpoints.description import SchedulePosition
 from tests.support.reference import needs_torch
 
-MAX_SECONDS = 30  # for a process to change its state
+MAX_SECONDS = 120  # to wait for a process
 SCRIPT = Path(__file__).parents[2] / "experiments" / "originals" / "run.py"
 PRESET = """
 data = "images.npy"
@@ -132,3 +132,23 @@ def test_a_program_is_stopped_with_the_programs_that_it_started(tmp_path):
         program.end()
     assert program.process.returncode == -signal.SIGKILL
     wait_until(lambda: all(state(pid) in ("Z", "") for pid in pids))
+
+
+@needs_torch
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_comparison_that_is_ended_leaves_no_program_behind(workdir, jittor, number):
+    np.save("images.npy", np.zeros((40, 16, 16, 3), np.uint8))
+    Path("preset.toml").write_text(PRESET)
+    command = [sys.executable, str(SCRIPT), "stylegan", "--preset", "preset.toml", "--folder", "out"]
+    with Path("output.txt").open("w") as output:
+        comparison = subprocess.Popen([*command, "--turn", "1"], stdout=output, stderr=output)
+    try:
+        wait_until(lambda: "of 20 minutes" in Path("output.txt").read_text())
+        pids = runpy.run_path(str(SCRIPT))["processes_of"](comparison.pid)
+        assert len(pids) > 2
+        comparison.send_signal(number)
+        assert comparison.wait(MAX_SECONDS) != 0
+    finally:
+        comparison.kill()
+    wait_until(lambda: all(state(pid) in ("Z", "") for pid in pids))
+    assert "Traceback" not in Path("output.txt").read_text()
