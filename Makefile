@@ -30,9 +30,10 @@ demo: $(VENV)/installed
 	$(BIN)/ganzoo generate --seeds 0-95 --grid 8x12
 	$(BIN)/ganzoo generate --interpolate --seeds 0-95 --grid 4x6
 
-# Tests run in WORKERS processes; those of a file run in the same one, in order.
+# Tests run in WORKERS processes; those of a file run in the same one, in order. A test that ends its process is not
+# repeated.
 WORKERS ?= 2
-PYTEST = $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile
+PYTEST = $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --max-worker-restart=0
 
 test: $(VENV)/installed-dev
 	$(PYTEST)
@@ -48,7 +49,7 @@ test-cuda: $(VENV)/installed-dev
 
 test-wheels: $(VENV)/installed-dev
 	$(PIP_INSTALL) --editable '.[cuda13]'
-	$(BIN)/python -m pytest -m wheels -rs
+	$(BIN)/python -m pytest -m wheels -rs -o faulthandler_timeout=0
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

@@ -11,10 +11,13 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError  # Python 3.10 has no common TimeoutError yet
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -22,6 +25,7 @@ from ganzoo import signals
 from ganzoo.errors import DataError
 
 PREFETCH = 8  # results buffered per worker, so that no worker idles while the consumer writes to disk
+CHECK_SECONDS = 1.0  # between checks that all processes are alive, while a result is awaited
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -50,25 +54,34 @@ def parallel_map(
     pool, call, starting = _pool(function, workers)
     try:
         yield lambda items: _ordered(pool, call, items, PREFETCH * workers, starting)
-    except BrokenProcessPool as error:
+    except BaseException as error:
+        _end_workers(pool)
+        if not isinstance(error, BrokenProcessPool):
+            raise
         # If a signal to the process group killed the worker, let this process's handler run first.
         time.sleep(signals.ECHO_SECONDS)
         raise DataError(
             "a worker process died, perhaps because memory ran out. "
             '(In a script, call this under `if __name__ == "__main__":`.)'
         ) from error
-    except KeyboardInterrupt:
-        _end_workers(pool)
-        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _end_workers(pool: Executor) -> None:
-    """End the processes of a pool, whatever they do. Waiting for slow items would look as if the signal had no effect;
+    """End the processes of a pool, whatever they do. Waiting for slow items would look as if a signal had no effect;
     and if another signal interrupts that wait, Python forgets the thread that manages the pool, and never ends."""
-    for process in list((getattr(pool, "_processes", None) or {}).values()):
+    if not isinstance(pool, ProcessPoolExecutor):
+        return
+    for process in _processes(pool):
         process.terminate()
+    # A process that ends while it sends a result leaves the first part of it in the pipe, and the thread that manages
+    # the pool waits for the rest. It gets an end of file once nobody can write to the pipe, so this process must not.
+    pool._result_queue._writer.close()  # type: ignore[attr-defined]
+
+
+def _processes(pool: Executor) -> list[BaseProcess]:
+    return list((getattr(pool, "_processes", None) or {}).values())
 
 
 def _pool(function: Callable[[Any], Any], workers: int) -> tuple[Executor, Callable[[Any], Any], Starting]:
@@ -104,9 +117,22 @@ def _ordered(
         with signals.block_signals(), starting():
             waiting.append(pool.submit(call, item))
         if len(waiting) > ahead:
-            yield waiting.popleft().result()
+            yield _result(pool, waiting.popleft())
     while waiting:
-        yield waiting.popleft().result()
+        yield _result(pool, waiting.popleft())
+
+
+def _result(pool: Executor, future: Future[Any]) -> Any:
+    """Return the result of `future`, or raise its exception. BrokenProcessPool also if a process died while it sent a
+    result, which Python's pool does not notice: it waits for the rest."""
+    while True:
+        try:
+            return future.result(CHECK_SECONDS)
+        except FutureTimeoutError:
+            if future.done():
+                return future.result()  # the function itself may raise a TimeoutError
+            if wait([process.sentinel for process in _processes(pool)], timeout=0):
+                _end_workers(pool)
 
 
 # Code that runs in the workers

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +70,36 @@ def test_exceptions_reach_the_caller() -> None:
 def test_a_process_that_dies_is_an_error() -> None:
     with pytest.raises(DataError, match="a worker process died"), parallel_map(die, 2) as run:
         list(run([3]))
+
+
+def send_half(number: int) -> bytes:
+    """Let this process send only the first half of its result: it dies then, or for number 1 it waits."""
+
+    def send(connection: Connection, message: Any) -> None:
+        data = bytes(message)
+        os.write(connection.fileno(), struct.pack("!i", len(data)) + data[: len(data) // 2])
+        if number == 1:
+            time.sleep(600)
+        os._exit(1)
+
+    Connection._send_bytes = send  # type: ignore[attr-defined]
+    return bytes(1000)
+
+
+def test_a_process_that_dies_while_it_sends_a_result_is_an_error() -> None:
+    with pytest.raises(DataError, match="a worker process died"), parallel_map(send_half, 2) as run:
+        list(run([0, 0]))  # the second waits for the first
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, DataError, OSError])
+def test_a_pool_ends_though_a_process_has_sent_half_a_result(error: type[BaseException]) -> None:
+    def items() -> Iterator[int]:
+        yield from (1, 1)
+        time.sleep(3.0)
+        raise error
+
+    with pytest.raises(error), parallel_map(send_half, 2) as run:
+        list(run(items()))
 
 
 def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
