@@ -16,11 +16,14 @@ import shlex
 import statistics
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import click
+
+from ganzoo import signals
 
 
 def folder_of(home: Path, options: Sequence[str], seed: int) -> Path:
@@ -29,27 +32,50 @@ def folder_of(home: Path, options: Sequence[str], seed: int) -> Path:
     return home / name / str(seed)
 
 
-def run_program(folder: Path, threads: int, *arguments: str) -> None:
-    """Run a command of ganzoo, whose output goes to a log. ClickException if it fails."""
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "log.txt"
-    with log.open("ab") as file:
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+class Commands:
+    """Runs commands of ganzoo, several at the same time, and can end them all."""
+
+    def __init__(self, threads: int) -> None:
+        self.environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        self.running: set[subprocess.Popen[bytes]] = set()
+        self.ended = False
+        self.lock = threading.Lock()
+
+    def run(self, folder: Path, *arguments: str) -> None:
+        """Run a command, whose output goes to a log. ClickException if it fails."""
+        folder.mkdir(parents=True, exist_ok=True)
+        log = folder / "log.txt"
         command = [sys.executable, "-m", "ganzoo", *arguments, "--experiments", str(folder)]
-        done = subprocess.run(command, stdout=file, stderr=file, env=environment, check=False)
-    if done.returncode:
-        last = log.read_text(errors="replace").strip().splitlines()[-1:]
-        raise click.ClickException(f"{shlex.join(command[2:])}: {''.join(last)} (see {log})")
+        with log.open("ab") as file:
+            with self.lock:
+                if self.ended:
+                    raise click.Abort
+                # A session of its own, so that Ctrl-C reaches it through `end` only: a second signal would kill it.
+                process = subprocess.Popen(
+                    command, stdout=file, stderr=file, env=self.environment, start_new_session=True
+                )
+                self.running.add(process)
+            status = process.wait()
+            self.running.discard(process)
+        if status:
+            last = log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise click.ClickException(f"{shlex.join(command[2:])}: {''.join(last)} (see {log})")
+
+    def end(self) -> None:
+        with self.lock:
+            self.ended = True
+        for process in self.running.copy():
+            process.terminate()
 
 
-def measure(folder: Path, train: Sequence[str], evaluate: Sequence[str], threads: int) -> float:
+def measure(commands: Commands, folder: Path, train: Sequence[str], evaluate: Sequence[str]) -> float:
     """Train and evaluate unless that was done before, and return the FID."""
     found = [*folder.glob("0*/evaluations.jsonl")]
     if not found:
         for unfinished in folder.glob("0*"):
             unfinished.rename(unfinished.with_name(f"unfinished-{unfinished.name}"))
-        run_program(folder, threads, "train", *train)
-        run_program(folder, threads, "evaluate", "latest", "--metrics", "fid", *evaluate)
+        commands.run(folder, "train", *train)
+        commands.run(folder, "evaluate", "latest", "--metrics", "fid", *evaluate)
         found = [*folder.glob("0*/evaluations.jsonl")]
     numbers: dict[str, dict[str, float]] = json.loads(found[0].read_text().splitlines()[-1])["mean"]
     return next(iter(numbers.values()))["fid"]
@@ -96,23 +122,25 @@ def main(
     common = [model, "--kimg", str(kimg), "--tick", str(kimg), "--snapshot", "1"]
     common += ["--preset", preset] if preset else []
     evaluate = ["--samples", str(samples), "--real", str(real), *(["--mode", mode] if mode else [])]
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    commands = Commands(threads=max(1, (os.cpu_count() or 1) // jobs))
     fids: dict[str, list[float]] = {}
-    with ThreadPoolExecutor(jobs) as pool:
+    with signals.interruptible(), ThreadPoolExecutor(jobs) as pool:
 
         def start(name: str, seed: int) -> Future[float]:
             options = shlex.split(name)
             train = [*common, *options, "--seed", str(seed)]
-            return pool.submit(measure, folder_of(folder, options, seed), train, evaluate, threads)
+            return pool.submit(measure, commands, folder_of(folder, options, seed), train, evaluate)
 
         waiting = {name: [start(name, seed) for seed in range(seeds)] for name in tried}
         try:
             for name, results in waiting.items():
                 fids[name] = [each.result() for each in results]
                 click.echo(f"{name or 'the preset'}: {', '.join(f'{value:.1f}' for value in fids[name])}", err=True)
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            if isinstance(error, KeyboardInterrupt):
+                commands.end()
+            raise  # after an error, once the other running commands have ended by themselves
     click.echo(table(fids))
 
 

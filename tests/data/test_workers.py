@@ -15,6 +15,7 @@ import pytest
 
 from ganzoo.data.workers import parallel_map
 from ganzoo.errors import DataError
+from tests.support.processes import has_ended, wait_until
 
 
 def describe(number: int) -> tuple[int, int]:
@@ -119,11 +120,7 @@ def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
     assert done.returncode == -9
     processes = [int(word) for word in done.stdout.split()]
     assert processes
-    for _ in range(200):
-        if not any(_is_running(process) for process in processes):
-            return
-        time.sleep(0.05)
-    pytest.fail("a worker process still runs")
+    wait_until(lambda: all(map(has_ended, processes)))
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -164,10 +161,3 @@ def test_a_signal_ends_a_command_whose_workers_are_busy(tmp_path: Path, again: b
     )
     done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, timeout=120, check=False)
     assert done.returncode == 143
-
-
-def _is_running(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

@@ -8,8 +8,6 @@ import runpy
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +16,9 @@ import pytest
 
 from ganzoo.checkpoints import checkpoint
 from ganzoo.checkpoints.description import SchedulePosition
+from tests.support.processes import MAX_SECONDS, has_ended, state, wait_until
 from tests.support.reference import needs_torch
 
-MAX_SECONDS = 120  # to wait for a process
 SCRIPT = Path(__file__).parents[2] / "experiments" / "originals" / "run.py"
 PRESET = """
 data = "images.npy"
@@ -34,21 +32,6 @@ channels-max = 8
 latent = 8
 mapping-layers = 2
 """
-
-
-def state(pid: int) -> str:
-    """Return the letter of a process's state, as `ps` shows it; nothing if it has ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return ""
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + MAX_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @needs_torch
@@ -131,7 +114,7 @@ def test_a_program_is_stopped_with_the_programs_that_it_started(tmp_path):
     finally:
         program.end()
     assert program.process.returncode == -signal.SIGKILL
-    wait_until(lambda: all(state(pid) in ("Z", "") for pid in pids))
+    wait_until(lambda: all(map(has_ended, pids)))
 
 
 @needs_torch
@@ -150,5 +133,5 @@ def test_a_comparison_that_is_ended_leaves_no_program_behind(workdir, jittor, nu
         assert comparison.wait(MAX_SECONDS) != 0
     finally:
         comparison.kill()
-    wait_until(lambda: all(state(pid) in ("Z", "") for pid in pids))
+    wait_until(lambda: all(map(has_ended, pids)))
     assert "Traceback" not in Path("output.txt").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY_RUN_OPTIONS
+from tests.support.processes import MAX_SECONDS, has_ended, wait_until, with_argument
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "results" / "settings.py"
 
@@ -54,3 +56,21 @@ def test_a_wrong_option_is_reported_and_the_rest_is_not_trained(compare) -> None
     assert "--nothing" in result.stderr
     assert "Traceback" not in result.stderr
     assert len([*Path("settings").rglob("options.json")]) < 8
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_comparison_that_is_ended_ends_its_trainings(workdir, pictures, number) -> None:
+    command = [sys.executable, str(SCRIPT), "gan", "--kimg", "1000000", "--seeds", "2", "--jobs", "2"]
+    options = ["--folder", "settings", "--try", f"--data {pictures} --size 8 --batch 4"]
+    comparison = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        wait_until(lambda: len([*Path("settings").rglob("options.json")]) == 2)
+        pids = with_argument(str(pictures))
+        assert len(pids) > 2
+        comparison.send_signal(number)
+        output, _ = comparison.communicate(timeout=MAX_SECONDS)
+    finally:
+        comparison.kill()
+    assert comparison.returncode == 1
+    assert output.strip() == "Aborted!"
+    assert all(map(has_ended, pids))
