@@ -77,9 +77,11 @@ def preserve_process() -> Iterator[None]:
 
 
 class _Detached(subprocess.Popen[Any]):
-    """A child process that Ctrl-C does not reach. When a child is killed, Jittor ends the parent process too."""
+    """A child process that Ctrl-C does not reach. When a child is killed or stopped, Jittor's handler would end the
+    parent process too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        _libc.signal(signal.SIGCHLD, None)
         super().__init__(*args, **{"start_new_session": True, **kwargs})
 
 

@@ -61,6 +61,24 @@ def test_ctrl_c_raises_an_ordinary_keyboard_interrupt():
     )
 
 
+def test_a_child_may_be_stopped_and_killed_during_the_import():
+    program = (
+        "import os, signal, subprocess\nfrom ganzoo import backend\n"
+        "patch_and_register = backend.patch_and_register\n"
+        "def stop_a_child(*arguments):\n"
+        "    child = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
+        "    os.kill(child.pid, signal.SIGSTOP)\n"
+        "    os.waitpid(child.pid, os.WUNTRACED)\n"
+        "    child.kill()\n"
+        "    child.wait()\n"
+        "    patch_and_register(*arguments)\n"
+        "backend.patch_and_register = stop_a_child\n"
+        "print(backend.start('cpu'))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "cpu\n"), done.stderr
+
+
 def test_ctrl_c_during_the_import_takes_effect_after_it():
     program = (
         "import os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
