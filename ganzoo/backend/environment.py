@@ -27,6 +27,8 @@ PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 PRECISIONS = ("tf32", "fp32", "amp")  # of matrix products and convolutions
 _AMX_FLAGS = {"amx_tile", "amx_bf16", "avx512_bf16"}
+# How often a waiting thread looks for work before it sleeps.
+_SPINS = "1000"
 
 # Settings that Jittor reads at import. They override the user's own values.
 _COMMON = {
@@ -182,9 +184,12 @@ def prepare(choice: DeviceChoice, precision: str = PRECISIONS[0]) -> None:
         if flag and flag not in given:  # a parent process may have added it
             settings["cc_flags"] = f"{flag} {given}".strip()
     os.environ.update(settings)
-    # By default, waiting threads spin and take the cores from the threads that they wait for: on two busy cores,
-    # training slowed down from 163 to 4 images per second.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # By default, waiting threads spin for milliseconds and take the cores from the threads that they wait for: on
+        # two busy cores, training slowed down from 163 to 4 images per second. Threads that sleep at once take 50 us to
+        # wake, as long as a small convolution.
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
 
 
 def _for_cuda(kit: Toolkit, precision: str) -> dict[str, str]:

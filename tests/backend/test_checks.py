@@ -349,15 +349,21 @@ def test_the_environment_without_mpi_has_no_mpi_variables(monkeypatch):
     assert environment.without_mpi() == {"HOME": "/somewhere"}
 
 
-def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
-    for policy, expected in ((None, "passive"), ("active", "active")):
-        monkeypatch.setattr(
-            os, "environ", {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
-        )
-        if policy:
-            os.environ["OMP_WAIT_POLICY"] = policy
-        environment.prepare(CPU)
-        assert os.environ["OMP_WAIT_POLICY"] == expected
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}),
+        ({"OMP_WAIT_POLICY": "passive"}, {"OMP_WAIT_POLICY": "passive"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "7"}),
+    ],
+)
+def test_waiting_threads_soon_sleep_unless_the_user_says_otherwise(monkeypatch, given, expected):
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    others = {name: value for name, value in os.environ.items() if name not in names}
+    monkeypatch.setattr(os, "environ", {**others, **given})
+    environment.prepare(CPU)
+    assert {name: os.environ[name] for name in names if name in os.environ} == expected
 
 
 def test_a_core_counts_as_built_only_for_the_python_that_built_it(monkeypatch, tmp_path):

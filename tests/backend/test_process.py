@@ -38,6 +38,7 @@ def test_starting_jittor_leaves_the_process_unchanged():
         *("cache_name", "cc_path", "FIX_TORCH_ERROR", "gdb_path", "log_silent", "nvcc_path"),
         *(
             "GANZOO_IGNORED_SIGNALS",
+            "GOMP_SPINCOUNT",
             "OMP_WAIT_POLICY",
             "python_config_path",
             "use_cutlass",
