@@ -90,13 +90,24 @@ def _draw(panel: Any, title: str, terms: Sequence[str], rows: Sequence[dict[str,
         panel.plot(*zip(*points), marker="." if len(points) < 20 else "", linewidth=1, label=term.partition("/")[0])
     if len(terms) > 1:
         panel.legend(fontsize=7)
-    sizes = [(row["kimg"], row.get("size")) for row in rows]
-    for (kimg, before), (_, after) in itertools.pairwise(sizes):
-        if after != before:
-            panel.axvline(kimg, color="0.6", linewidth=0.8, linestyle=":")
-            style = {"xycoords": ("data", "axes fraction"), "xytext": (2, -2), "textcoords": "offset points"}
-            panel.annotate(f"{after} px", (kimg, 1), fontsize=6, va="top", **style)
+    _mark_growth(panel, rows)
     panel.set_title(title, fontsize=10)
     panel.set_xlabel("kimg", fontsize=8)
     panel.tick_params(labelsize=8)
     panel.grid(alpha=0.3)
+
+
+def _mark_growth(panel: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """Draw a dotted line where the resolution grew, and label it. A label that would cover an earlier one is drawn
+    below it."""
+    left, right = panel.get_xlim()
+    label_width = 0.13 * (right - left)
+    ends: list[float] = []  # of the last label in each line of labels
+    sizes = [(row["kimg"], row.get("size")) for row in rows]
+    for (kimg, before), (_, after) in itertools.pairwise(sizes):
+        if after != before:
+            panel.axvline(kimg, color="0.6", linewidth=0.8, linestyle=":")
+            line = next((line for line, end in enumerate(ends) if end <= kimg), len(ends))
+            ends[line : line + 1] = [kimg + label_width]
+            style = {"xycoords": ("data", "axes fraction"), "xytext": (2, -2 - 7 * line), "textcoords": "offset points"}
+            panel.annotate(f"{after} px", (kimg, 1), fontsize=6, va="top", **style)

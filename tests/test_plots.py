@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -35,6 +36,24 @@ def test_a_line_marks_where_the_resolution_grew(tmp_path):
     even, grown = (np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")) for name in ("even", "grown"))
     # One column of the picture has dots of the line all the way up.
     assert ((grown < 200) & (even >= 200)).sum(0).max() > grown.shape[0] / 6
+
+
+def test_labels_of_resolutions_do_not_cover_each_other(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    figures = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **kw: (figures.append(self), save(self, *args, **kw)))
+    sizes = [8] * 2 + [16] * 2 + [32] * 2 + [64] * 2 + [128] * 90 + [1024] * 90
+    rows = [{"kimg": 6.0 * k, "losses": {"g/adv": 1 / (k + 1), "d": 0.5}, "size": s} for k, s in enumerate(sizes)]
+    save_curves(tmp_path / "losses.png", rows)
+    for panel in figures[0].axes:
+        labels = {text.get_text(): text.get_window_extent() for text in panel.texts}
+        assert list(labels) == ["16 px", "32 px", "64 px", "128 px", "1024 px"]
+        for (one, box), (other, other_box) in itertools.combinations(labels.items(), 2):
+            assert not box.overlaps(other_box), (one, other)
+        assert labels["16 px"].y1 > labels["32 px"].y1, "a label that would be covered goes below"
+        assert labels["16 px"].y1 == labels["1024 px"].y1, "others stay at the top"
 
 
 def test_panels_show_terms_and_logged_values_together(tmp_path):
