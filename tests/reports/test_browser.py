@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,3 +79,19 @@ def test_a_phone_scrolls_only_downwards(browser, report):
     with watched_page(browser, viewport={"width": 390, "height": 844}) as watched:
         watched.page.goto(report)
         assert watched.page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_labels_of_resolutions_do_not_cover_each_other(browser, tmp_path):
+    sizes = [8] * 2 + [16] * 2 + [32] * 2 + [64] * 2 + [128] * 90 + [1024] * 90
+    rows = [row(kimg, losses={"discriminator/real": 1 / kimg}, size=size) for kimg, size in enumerate(sizes, start=1)]
+    boxes = """[...document.querySelectorAll('svg text')].filter((text) => text.textContent.endsWith('px'))
+        .map((text) => [text.textContent, text.getBoundingClientRect()])"""
+    with watched_page(browser) as watched:
+        watched.page.goto(save_report([run_folder(tmp_path / "run", rows)]).as_uri())
+        found = watched.page.evaluate(boxes)
+    labels = dict(found[:5])
+    assert list(labels) == ["16 px", "32 px", "64 px", "128 px", "1024 px"]
+    for one, other in itertools.combinations(labels.values(), 2):
+        beside = one["right"] <= other["left"] or other["right"] <= one["left"]
+        assert beside or abs(one["y"] - other["y"]) >= 11
+    assert labels["16 px"]["y"] == labels["1024 px"]["y"]

@@ -145,6 +145,7 @@ class Chart {
     }
     for (const value of ticks(low, high, 5))
       element(this.svg, "text", { x: this.x(value), y: HEIGHT - 8, "text-anchor": "middle" }, format(value));
+    const ends = []; // of the last label in each line of labels
     for (const { kimg, kind, label } of marks.filter((mark) => mark.kimg >= low && mark.kimg <= high)) {
       const x = this.x(kimg), foot = HEIGHT - BOTTOM;
       if (kind !== "stage") {
@@ -153,7 +154,9 @@ class Chart {
         continue;
       }
       element(this.svg, "line", { class: "mark", x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM });
-      element(this.svg, "text", { x: x + 3, y: TOP + 8 }, label);
+      const line = ends.concat(x).findIndex((end) => end <= x); // below a label that this one would cover
+      const text = element(this.svg, "text", { x: x + 3, y: TOP + 8 + 12 * line }, label);
+      ends[line] = x + 6 + text.getComputedTextLength();
     }
     this.data.curves.forEach((curve, index) => this.curve(curve, index, y));
     if (dragged !== null) {
