@@ -54,8 +54,7 @@ GPU = Jobs(
         "--channels-max 128 --latent 128 --mapping-layers 4 --learning-rate 0.002 --ema-kimg 5 --loss r1 "
         "--r1-interval 4 --mixing --kimg 100000 --tick 20 --snapshot 2 --keep 1",
         "stargan2 --data styles --size 64 --batch 32 --channels-base 1024 --channels-max 128 --hidden 128 "
-        "--learning-rate 0.0005 --mapping-rate 0.00001 --ema 0.99 --ds-iter 1200 --kimg 100000 --tick 4 --snapshot 2 "
-        "--keep 1",
+        "--learning-rate 0.0005 --ema 0.99 --ds-iter 1200 --kimg 100000 --tick 4 --snapshot 2 --keep 1",
     ),
     growth=f"--data {DRAWN} --phase 0.2 --kimg 1.5 --tick 0.5",
     data=("symbols", "styles"),
