@@ -46,8 +46,9 @@ def test_a_step_agrees_with_the_cpu(workdir, name):
     train("cpu", *one_step(name), "--device", "cpu")
     train("cuda", *one_step(name), "--device", "cuda", "--precision", "fp32")
     gradients = gradient_differences(last_checkpoint("cuda"), last_checkpoint("cpu"))
-    if name == "stargan2":
-        # On the CPU, a change of 6e-8 in the initial weights changes this gradient by 0.005 to 0.02.
+    if name in ("lsgan", "lsgan-diffaugment", "stargan2"):
+        # Rounding may change the sign of an activation that is almost 0, and with it the slope of leaky ReLU. One of
+        # the discriminator of lsgan can change this gradient by 0.02, those of stargan2 by 0.005 to 0.02.
         assert gradients.pop("generator") < 0.03
     assert max(gradients.values()) < 1e-3
     assert max(weight_differences(last_checkpoint("cuda"), last_checkpoint("cpu")).values()) < 1e-3

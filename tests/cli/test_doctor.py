@@ -106,6 +106,25 @@ def test_the_tolerance_grows_with_the_sensitivity_to_rounding():
     assert found.problem == "That of the generator exceeds the tolerance of 0.02 for rounding errors."
 
 
+@pytest.mark.parametrize(("error", "right"), [(0.0015, True), (0.02, True), (0.1, False)])
+def test_an_activation_whose_sign_changed_is_no_problem(error, right):
+    found = doctor_gpu._judge("lsgan", "fp32", {"generator": error}, {"generator": 7e-7}, doctor_gpu.TOLERANCES["fp32"])
+    assert (found.problem == "") == right
+
+
+def test_runs_are_deleted_once_their_gradients_are_read(ganzoo, cpu_as_gpu, monkeypatch):
+    present = set()
+
+    def train(model, folder, *arguments):
+        present.update(path.parents[1].name for path in folder.glob("*/*/*.safetensors"))
+        return real(model, folder, *arguments)
+
+    real = doctor_gpu._train
+    monkeypatch.setattr(doctor_gpu, "_train", train)
+    assert ganzoo("doctor", "--gpu").exit_code == 0
+    assert present == {"gan-start"}
+
+
 def test_a_model_that_is_trained_without_adam_is_not_compared(ganzoo, steps, monkeypatch):
     state = {"rmsprop/generator/mean_square/w": np.ones(4, np.float32)}
     monkeypatch.setattr(doctor_gpu, "_step", lambda *_: state)
