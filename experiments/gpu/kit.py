@@ -19,6 +19,7 @@ WORK = Path(os.environ.get("GZ_WORK", "/tmp/ganzoo-gpu"))  # everything that a s
 BUNDLE = Path(os.environ.get("GZ_BUNDLE", ROOT / ".gpu"))  # made by prepare.sh, copied to the GPU machine
 DEVICE = os.environ.get("GZ_DEVICE", "cpu")
 SMALL = os.environ.get("GZ_SMALL") == "1"  # tiny sizes, for a rehearsal
+FLAGS = os.environ.get("GZ_FLAGS", "")
 DEFAULT_PRECISION = "tf32" if DEVICE == "cuda" else "fp32"
 MAX_LOGGED_CHARS = 2000  # characters of a result in the log; results.jsonl gets all
 
@@ -46,19 +47,24 @@ def past_deadline() -> bool:
 
 
 def start(precision: str) -> Any:
-    """Start Jittor on the session's device with the flags in GZ_FLAGS, such as para_opt_level=4. Return
-    ganzoo.backend."""
+    """Start Jittor on the session's device with the flags in GZ_FLAGS, such as para_opt_level=4. Return ganzoo.backend.
+
+    With cudnn_search=0, cuDNN chooses the algorithms of convolutions by heuristics instead of timing them.
+    """
     from ganzoo import backend
 
     began = time.perf_counter()
     backend.start(DEVICE, precision)
-    flags = backend.jittor().flags
-    for pair in filter(None, os.environ.get("GZ_FLAGS", "").split(",")):
+    jt = backend.jittor()
+    for pair in filter(None, FLAGS.split(",")):
         name, _, value = pair.partition("=")
-        setattr(flags, name, int(value))
+        if name != "cudnn_search":
+            setattr(jt.flags, name, int(value))
+        elif int(value) == 0:
+            jt.cudnn.set_algorithm_cache_size(0)
     if os.environ.get("GZ_UNLOCK") == "1":  # processes compile at the same time: see nvcc.in
-        flags.disable_lock = 1
-    report("start", precision=precision, seconds=time.perf_counter() - began, flags=os.environ.get("GZ_FLAGS", ""))
+        jt.flags.disable_lock = 1
+    report("start", precision=precision, seconds=time.perf_counter() - began, flags=FLAGS)
     return backend
 
 

@@ -142,6 +142,7 @@ contact() {
     unset use_parallel_op_compiler
     show values
     alone_step profile 45 step_py profile
+    if on_cuda; then GZ_FLAGS=cudnn_search=0 alone_step profile-without-search 15 step_py profile; fi
     alone_step sums 10 step_py sums
     if on_cuda; then say "nvcc: $(sort "$GZ_STORE/hits" | uniq -c | tr '\n' ' ')"; fi
 }

@@ -11,7 +11,7 @@ import kit
 from jobs import JOBS
 
 STEPS = 5  # steps whose times are averaged
-TOP = 14  # kernels in results.jsonl; profile-ROW-PRECISION.txt has all
+TOP = 14  # kernels in results.jsonl; profile-ROW-PRECISION.txt has all (with flags: profile-ROW-PRECISION-FLAGS.txt)
 
 
 def profile(precision: str = kit.DEFAULT_PRECISION) -> None:
@@ -48,11 +48,13 @@ def profile_row(jt: Any, name: str, precision: str) -> None:
     total = sum(float(kernel["TotalTime"]) for kernel in kernels) / 1e6
     head = f"{name} {precision}: step {wall * 1e3:.2f} ms, host {host * 1e3:.2f} ms, sum of kernels {total:.2f} ms\n"
     text = head + "".join(kernel_lines(kernel, total) for kernel in kernels)
-    (kit.WORK / "log" / f"profile-{name}-{precision}.txt").write_text(text)
+    file = "-".join(filter(None, ("profile", name, precision, kit.FLAGS.replace("=", "-"))))
+    (kit.WORK / "log" / f"{file}.txt").write_text(text)
     kit.report(
         "profile",
         row=name,
         precision=precision,
+        flags=kit.FLAGS,
         wall_ms=wall * 1e3,
         host_ms=host * 1e3,
         kernels_ms=total,

@@ -1,7 +1,7 @@
 """Runs ganzoo and PyTorch, each in a process that answers requests for all rows (configurations of the benchmark), so
 that each framework starts only once.
 
-A side is one of the implementations that are compared: `ganzoo`, `ganzoo+FLAG=VALUE` (with a flag of Jittor's), `torch`
+A side is one of the implementations that are compared: `ganzoo`, `ganzoo+FLAG=VALUE` (with a flag of GZ_FLAGS), `torch`
 and `torch-channels-last`.
 """
 
