@@ -5,7 +5,7 @@
 #
 #     bash experiments/gpu/prepare.sh [FOLDER]    FOLDER contains store.tar.xz and core.tar.xz of an earlier session
 #
-# The GPU machine needs Python 3.12, PyTorch, pip, and CUDA with cuDNN, but no network.
+# The GPU machine needs Python 3.12, NumPy, PyTorch, pip, and CUDA with cuDNN, but no network.
 set -eu
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../.." && pwd)
@@ -21,7 +21,7 @@ wheels() {
     local platforms=() each
     for each in _2_28 _2_17 2014; do platforms+=(--platform "manylinux${each}_x86_64"); done
     "$PY" -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
-        "${platforms[@]}" -d "$GZ_BUNDLE/wheels" numpy==1.26.4 lmdb astunparse
+        "${platforms[@]}" -d "$GZ_BUNDLE/wheels" lmdb astunparse
     "$PY" -m pip wheel --quiet --no-deps -w "$GZ_BUNDLE/wheels" jittor==1.3.11.0
 }
 

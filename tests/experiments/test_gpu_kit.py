@@ -183,6 +183,16 @@ def test_a_side_that_is_late_or_has_ended_gets_no_more_requests(monkeypatch, tmp
     late.child.wait()
 
 
+@pytest.mark.skipif(not (KIT.parents[1] / ".git").exists(), reason="not a working copy of git")
+def test_the_repository_is_small_enough_to_be_carried():
+    # prepare.sh adds 11 MB, and what the first session compiled has up to 13 MB.
+    root = KIT.parents[1]
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True).stdout
+    sizes = [(root / name).stat().st_size for name in listed.split("\0") if name]
+    assert len(sizes) > 500
+    assert sum(sizes) + 24_000_000 < 45_000_000  # the limit of prepare.sh
+
+
 def test_without_a_driver_there_is_no_gpu(tmp_path):
     command = ["/bin/bash", "-c", f". '{KIT / 'setup.sh'}'; gpu_is_here"]
     assert subprocess.run(command, env={"PATH": str(tmp_path)}, check=False).returncode == 1
