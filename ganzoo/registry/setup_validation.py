@@ -195,14 +195,15 @@ def _check_phases(setup: Setup) -> None:
 
 def check_terms(phase: Phase, terms: Any) -> None:
     """Raise PluginError unless `terms` is a dict of scalar Vars by name, as a loss must return."""
-    _require(
-        isinstance(terms, dict) and bool(terms),
-        f"phase {phase.name!r} must give a dict of at least one term, not {terms!r}.",
-    )
+    # No message is formatted before it is needed: a Var's text has its numbers, so each step would wait for them.
+    if not (isinstance(terms, dict) and terms):
+        raise PluginError(f"phase {phase.name!r} must give a dict of at least one term, not {terms!r}.")
     for name, term in terms.items():
         what = f"term {name!r} of phase {phase.name!r}"
-        _require(isinstance(term, jittor().Var), f"{what} is {term!r}, not a Var, so it has no gradient.")
-        _require(math.prod(term.shape) == 1, f"{what} has shape {tuple(term.shape)}; take the mean over the batch.")
+        if not isinstance(term, jittor().Var):
+            raise PluginError(f"{what} is {term!r}, not a Var, so it has no gradient.")
+        if math.prod(term.shape) != 1:
+            raise PluginError(f"{what} has shape {tuple(term.shape)}; take the mean over the batch.")
 
 
 def _require(condition: bool, message: str) -> None:

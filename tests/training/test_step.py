@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from contextlib import nullcontext
 
 import numpy as np
@@ -177,27 +178,37 @@ def test_both_callbacks_receive_whether_the_networks_were_updated(state):
 
 
 @pytest.mark.parametrize(("name", "limit"), [("gan", 8), ("lsgan", 8), ("stylegan", 12), ("stargan2", 36)])
-def test_a_step_sends_few_arrays_to_the_device(jittor, ganzoo, domains, monkeypatch, name, limit):
-    """Each array has to be copied to the GPU, so constants are created once."""
-    made: list[int] = []
-    counts: list[int] = []
-    array, call = jittor.array, Step.__call__
+def test_a_step_sends_few_arrays_to_the_device_and_reads_none(jittor, ganzoo, domains, monkeypatch, name, limit):
+    """Each array has to be copied to the GPU, so constants are created once. Each number that is read, as for the text
+    of an error message, would make the host wait."""
+    calls: list[str] = []
+    counts: list[Counter[str]] = []
+    call = Step.__call__
 
-    def counted(*arguments, **named):
-        made.append(1)
-        return array(*arguments, **named)
+    def count(owner, name):
+        original = getattr(owner, name)
+
+        def counted(*arguments, **named):
+            calls.append(name)
+            return original(*arguments, **named)
+
+        monkeypatch.setattr(owner, name, counted)
 
     def step(self, batch):
-        made.clear()
+        calls.clear()
         call(self, batch)
-        counts.append(len(made))
+        counts.append(Counter(calls))
 
-    monkeypatch.setattr(jittor, "array", counted)
+    count(jittor, "array")
+    reads = ("numpy", "item", "tolist", "fetch_sync")
+    for read in reads:
+        count(jittor.Var, read)
     monkeypatch.setattr(Step, "__call__", step)
     model, *options = RUNS[name].split()
     result = ganzoo("train", model, "--data", "pictures", *options, "--kimg", "0.016")
     assert result.exit_code == 0, result.output
-    assert 0 < counts[1] <= limit
+    assert 0 < counts[1]["array"] <= limit
+    assert {read: counts[1][read] for read in reads} == dict.fromkeys(reads, 0)
 
 
 def test_images_of_each_domain_reach_the_loss_whatever_the_micro_batches(jittor):

@@ -30,8 +30,14 @@ void LeakyReluGradOp::run() {
     float* to = result->ptr<float32>();
     const float factor = slope;
     ganzoo::in_blocks({x->num}, [=](int, int64_t begin, int64_t end) {
+        const float *source = from, *signs = sign;  // captured variables would be read again after each write
+        float* target = to;
+        const float below = factor;
         #pragma omp simd
-        for (int64_t i = begin; i < end; i++) to[i] = sign[i] > 0 ? from[i] : factor * from[i];
+        for (int64_t i = begin; i < end; i++) {
+            const float scaled = below * source[i];
+            target[i] = signs[i] > 0 ? source[i] : scaled;
+        }
     });
 }
 

@@ -27,8 +27,14 @@ void LeakyReluOp::run() {
     float* to = y->ptr<float32>();
     const float factor = slope;
     ganzoo::in_blocks({x->num}, [=](int, int64_t begin, int64_t end) {
+        const float* source = from;  // a captured variable would be read again after each write
+        float* target = to;
+        const float below = factor;
         #pragma omp simd
-        for (int64_t i = begin; i < end; i++) to[i] = from[i] > 0 ? from[i] : factor * from[i];
+        for (int64_t i = begin; i < end; i++) {
+            const float scaled = below * source[i];  // multiplied in any case, so that no branch prevents vectorising
+            target[i] = source[i] > 0 ? source[i] : scaled;
+        }
     });
 }
 

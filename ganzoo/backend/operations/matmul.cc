@@ -17,7 +17,7 @@
 namespace ganzoo {
 
 static const int64_t STEP = 16;  // oneDNN's block size; each thread's part is a multiple of it
-static const int64_t PARALLEL_THRESHOLD = 16000000;  // fewest multiplications for which waking threads is worthwhile
+static const int64_t PARALLEL_THRESHOLD = 4000000;  // fewest multiplications for which waking threads is worthwhile
 static const int64_t MIN_SIDE = 32;  // smallest side of the factors for which converting them to bfloat16 saves time
 static const size_t ALIGNMENT = 64;  // bytes
 
