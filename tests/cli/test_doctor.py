@@ -106,10 +106,10 @@ def test_the_tolerance_grows_with_the_sensitivity_to_rounding():
     assert found.problem == "That of the generator exceeds the tolerance of 0.02 for rounding errors."
 
 
-@pytest.mark.parametrize(("error", "right"), [(0.0015, True), (0.02, True), (0.1, False)])
-def test_an_activation_whose_sign_changed_is_no_problem(error, right):
+@pytest.mark.parametrize(("error", "harmless"), [(0.0015, True), (0.02, True), (0.1, False)])
+def test_an_activation_whose_sign_changed_is_no_problem(error, harmless):
     found = doctor_gpu._judge("lsgan", "fp32", {"generator": error}, {"generator": 7e-7}, doctor_gpu.TOLERANCES["fp32"])
-    assert (found.problem == "") == right
+    assert (found.problem == "") == harmless
 
 
 def test_runs_are_deleted_once_their_gradients_are_read(ganzoo, cpu_as_gpu, monkeypatch):

@@ -4,4 +4,5 @@ from __future__ import annotations
 
 from pathlib import Path
 
-HAS_AVX512 = "avx512f" in Path("/proc/cpuinfo").read_text().split()
+_FLAGS = Path("/proc/cpuinfo").read_text().split()
+HAS_AVX, HAS_AVX512 = "avx" in _FLAGS, "avx512f" in _FLAGS
