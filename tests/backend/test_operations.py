@@ -220,12 +220,12 @@ def test_leaky_relus_match_numpy(jittor, slope, ours, monkeypatch):
 
 
 @pytest.mark.skipif(shutil.which("objdump") is None or not HAS_AVX, reason="needs objdump and a processor with AVX")
-@pytest.mark.parametrize("name", ["LeakyReluOp", "LeakyReluGradOp", "AdamOp", "LerpOp", "NormOp"])
+@pytest.mark.parametrize("name", ["ganzoo::apply_slope", "jittor::AdamOp", "jittor::LerpOp", "jittor::NormOp"])
 def test_the_compiler_vectorises_the_loops_over_numbers(jittor, name):
     """Otherwise leaky ReLU took 14 times as long."""
     command = ["objdump", "--disassemble", "--demangle", "--no-show-raw-insn", operations._library._name]
     code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    functions = [block for block in code.split("\n\n") if f"jittor::{name}::run()" in block.partition("\n")[0]]
+    functions = [block for block in code.split("\n\n") if name in block.partition("\n")[0]]
     assert functions
     assert any(re.search(r"\bv\w+ps .*%[yz]mm", block) for block in functions)
 

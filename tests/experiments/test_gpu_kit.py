@@ -10,12 +10,14 @@ import sys
 import tarfile
 from collections import defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from ganzoo import backend
 from ganzoo.checkpoints import checkpoint
 from tests.support.reference import needs_torch
 
@@ -139,6 +141,20 @@ def test_a_failing_step_is_reported(session):
     (line,) = session.lines()
     assert (line["kind"], line["step"]) == ("failed", "values")
     assert "unknown.npz" in line["trace"]
+
+
+def test_without_its_search_cudnn_chooses_algorithms_by_heuristics(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(KIT)
+    kit = importlib.import_module("kit")
+    sizes: list[int] = []
+    jittor = SimpleNamespace(flags=SimpleNamespace(), cudnn=SimpleNamespace(set_algorithm_cache_size=sizes.append))
+    monkeypatch.setattr(backend, "start", lambda *_: None)
+    monkeypatch.setattr(backend, "jittor", lambda: jittor)
+    monkeypatch.setattr(kit, "WORK", tmp_path)
+    monkeypatch.setattr(kit, "FLAGS", "cudnn_search=0,para_opt_level=4")
+    kit.start("tf32")
+    assert sizes == [0]  # Jittor searches while its cache of algorithms has room
+    assert vars(jittor.flags) == {"para_opt_level": 4}
 
 
 def test_different_values_are_noticed(monkeypatch):

@@ -45,7 +45,7 @@ _NAMES = (
 )
 _PARTS = ("convolution", "conversions", "packed_weights", "bfloat16", "matmul")
 _SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), *(f"{part}.cc" for part in _PARTS))
-_HEADERS = (*(f"{part}.h" for part in _PARTS), "blocks.h")
+_HEADERS = (*(f"{part}.h" for part in _PARTS), "blocks.h", "slopes.h")
 IntOrPair = int | tuple[int, int]
 
 

@@ -1,7 +1,7 @@
 #include "leaky_relu_grad_op.h"
 
-#include "blocks.h"
 #include "ops/op_register.h"
+#include "slopes.h"
 #include "var.h"
 
 namespace jittor {
@@ -25,20 +25,7 @@ VarPtr LeakyReluGradOp::grad(Var* out, Var* dout, Var* v, int v_index) {
 }
 
 void LeakyReluGradOp::run() {
-    const float* from = x->ptr<float32>();
-    const float* sign = y->ptr<float32>();
-    float* to = result->ptr<float32>();
-    const float factor = slope;
-    ganzoo::in_blocks({x->num}, [=](int, int64_t begin, int64_t end) {
-        const float *source = from, *signs = sign;  // captured variables would be read again after each write
-        float* target = to;
-        const float below = factor;
-        #pragma omp simd
-        for (int64_t i = begin; i < end; i++) {
-            const float scaled = below * source[i];
-            target[i] = signs[i] > 0 ? source[i] : scaled;
-        }
-    });
+    ganzoo::apply_slope(y->ptr<float32>(), x->ptr<float32>(), result->ptr<float32>(), x->num, slope);
 }
 
 }  // namespace jittor

@@ -1,7 +1,7 @@
 #include "leaky_relu_op.h"
 
-#include "blocks.h"
 #include "ops/op_register.h"
+#include "slopes.h"
 #include "var.h"
 
 namespace jittor {
@@ -23,19 +23,8 @@ VarPtr LeakyReluOp::grad(Var* out, Var* dout, Var* v, int v_index) {
 }
 
 void LeakyReluOp::run() {
-    const float* from = x->ptr<float32>();
-    float* to = y->ptr<float32>();
-    const float factor = slope;
-    ganzoo::in_blocks({x->num}, [=](int, int64_t begin, int64_t end) {
-        const float* source = from;  // a captured variable would be read again after each write
-        float* target = to;
-        const float below = factor;
-        #pragma omp simd
-        for (int64_t i = begin; i < end; i++) {
-            const float scaled = below * source[i];  // multiplied in any case, so that no branch prevents vectorising
-            target[i] = source[i] > 0 ? source[i] : scaled;
-        }
-    });
+    const float* numbers = x->ptr<float32>();
+    ganzoo::apply_slope(numbers, numbers, y->ptr<float32>(), x->num, slope);
 }
 
 }  // namespace jittor
