@@ -146,3 +146,6 @@ def test_without_a_gpu_there_is_nothing_to_compare(jittor, ganzoo, monkeypatch):
     result = ganzoo("doctor", "--gpu")
     assert result.exit_code == 1
     assert "There is nothing to compare: the NVIDIA driver shows no GPU." in result.stdout
+    assert result.stdout.endswith(
+        "This machine can train, but the comparison of GPU and CPU found the problems above.\n"
+    )
