@@ -23,7 +23,8 @@ static const std::regex PRODUCT(R"(^\w+( \* \w+)*$)");
 static const std::regex WORD(R"(\w+)");
 static const std::regex WRITE(R"(^\s*(\w+p)\[(\w+)\] = (.*);$)");
 static const std::regex ACCESS(R"((\w+p)\[(\w+)\])");
-static const std::regex TERM(R"(^(id\d+|0)( \* \w+)+$)");
+static const std::regex TERM(R"(^(id\d+)( \* \w+)+$)");
+static const std::regex ZERO(R"(^0( \* \w+)*$)");
 
 // Reads an element; a bool is read as a byte, so that the compiler can vectorise.
 static const char* const READ = R"(
@@ -63,17 +64,24 @@ static bool parse(const vector<string>& lines, size_t& at, vector<Line>& found) 
     return false;
 }
 
-// Finds the loop indices in an array offset that is a sum of indices times strides. Returns false for other offsets.
-static bool indices_of(const string& offset, set<string>& found) {
-    std::istringstream terms(offset);
+// Returns the terms of a sum, without zeros: "0  + id0 * a + 0 * b" has the term "id0 * a".
+static vector<string> terms_of(const string& sum) {
+    vector<string> found;
+    std::istringstream terms(sum);
     for (string term; std::getline(terms, term, '+');) {
         auto first = term.find_first_not_of(' '), last = term.find_last_not_of(' ');
         if (first == string::npos) continue;
         term = term.substr(first, last - first + 1);
+        if (!std::regex_match(term, ZERO)) found.push_back(term);
+    }
+    return found;
+}
+
+// Finds the loop indices in an array offset that is a sum of indices times strides. Returns false for other offsets.
+static bool indices_of(const string& offset, set<string>& found) {
+    for (const string& term : terms_of(offset)) {
         std::smatch match;
-        if (term == "0") continue;
-        if (!std::regex_match(term, match, TERM)) return false;
-        if (match[1] != "0" && !found.insert(match[1]).second) return false;
+        if (!std::regex_match(term, match, TERM) || !found.insert(match[1]).second) return false;
     }
     return true;
 }
@@ -90,6 +98,14 @@ static string replaced(const string& text, const Names& names) {
         at = (*it)[0].second;
     }
     return found.append(at, text.cend());
+}
+
+// Returns an offset in a form that is equal for equal offsets. Jittor writes the offset of an array as "+ id0 * a" where
+// one operation writes it, and as "0  + id0 * a" where another operation reads it.
+static string canonical(const string& offset, const Names& strides) {
+    string found;
+    for (const string& term : terms_of(replaced(offset, strides))) found += " + " + term;
+    return found;
 }
 
 // Returns the strides that are defined before the loops, expanded into products: arrays of the same shape have strides
@@ -118,11 +134,6 @@ struct Accesses {
    private:
     const Names& strides;
 
-    string offset_of(const string& definition) const {
-        string found = replaced(definition, strides);
-        return found.substr(std::min(found.find_first_not_of("+ "), found.size()));
-    }
-
     void see(const Line& loop, Names names) {
         for (const Line& line : loop.inside) {
             if (line.loop) {
@@ -137,7 +148,7 @@ struct Accesses {
                     if (offset == names.end() || written[match[1]] != offset->second) understood = false;
                 }
             } else if (std::regex_match(line.text, match, DEFINITION)) {
-                names[match[1]] = offset_of(match[2]);
+                names[match[1]] = canonical(match[2], strides);
             } else {
                 understood = false;
             }
@@ -160,7 +171,7 @@ struct Accesses {
                 if (array != written.end() && (offset == names.end() || offset->second != array->second))
                     understood = false;
             }
-            if (std::regex_match(line.text, match, DEFINITION)) names[match[1]] = offset_of(match[2]);
+            if (std::regex_match(line.text, match, DEFINITION)) names[match[1]] = canonical(match[2], strides);
         }
     }
 };
@@ -230,7 +241,7 @@ static void keep_in_registers(Line& loop, const Names& strides, Names offsets) {
             lines.push_back(line);
             continue;
         }
-        if (std::regex_match(line.text, match, DEFINITION)) offsets[match[1]] = replaced(match[2], strides);
+        if (std::regex_match(line.text, match, DEFINITION)) offsets[match[1]] = canonical(match[2], strides);
         if (!std::regex_match(line.text, match, WRITE)) {
             string found = reading_once(line.text, offsets, kept, lines);
             lines.push_back({found});

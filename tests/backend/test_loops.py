@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -31,6 +32,8 @@ EXPRESSIONS = {
     "maximum of each feature map": "(x * x).max((2, 3))",
     "instance norm": "(x - x.mean((2, 3), keepdims=True)) / (1 + (x * x).mean((2, 3), keepdims=True))",
     "batch norm": "(x - x.mean((0, 2, 3), keepdims=True)) / (1 + (x * x).mean((0, 2, 3), keepdims=True)) * x",
+    "stored and summed": "(lambda y: y * y.sum((0, 2, 3), keepdims=True))(m.asarray(x * sample.reshape((5, 1, 1, 1))))",
+    "stored and averaged": "(lambda y: y * y.mean((3,), keepdims=True))(m.asarray(x * sample.reshape((5, 1, 1, 1))))",
     "slice": "(x * 2)[:, 1:5, 3:, :-4] + 1",
     "slice with steps": "(x * 2)[:, :, ::2, 1::2] + 1",
     "transposed": "(x * 2).transpose((0, 2, 3, 1)) + 1",
@@ -40,8 +43,10 @@ EXPRESSIONS = {
 
 CHILD = """
 import json, sys
+from pathlib import Path
 import numpy as np
 from ganzoo import backend
+from ganzoo.backend import operations
 
 backend.start("cpu")
 jt = backend.jittor()
@@ -49,6 +54,8 @@ jt = backend.jittor()
 class NumpyNames:  # Jittor's functions by NumPy's names and arguments
     tanh, concatenate, broadcast_to = jt.tanh, jt.concat, lambda x, shape: x.broadcast(shape)
     where = staticmethod(lambda condition, a, b: jt.ternary(condition, a, b))
+    # Jittor stores an array only if an operation that can't be fused needs it.
+    asarray = staticmethod(lambda y: uses.append(operations.norm([y])) or y)
 
 shape, expressions, differentiable, target = json.loads(sys.argv[1])
 rng = np.random.default_rng(3)
@@ -58,8 +65,13 @@ results = {}
 for name, expression in expressions.items():
     inputs = dict(zip(("x", "row", "channel", "sample"), map(jt.array, values)))
     jt.sync_all()
-    y = eval(expression, {"m": NumpyNames, **inputs})
+    with jt.profile_scope() as kernels:
+        uses = []
+        y = eval(expression, {"m": NumpyNames, **inputs})
+        jt.sync_all()
     results[name] = y.numpy()
+    files = [path for _, path, *_ in kernels[1:] if path.endswith(".cc")]
+    results["kernels of " + name] = np.array([Path(path).read_text() for path in files])
     if name in differentiable:
         upstream = jt.array(np.cos(np.arange(y.numel(), dtype=np.float32)).reshape(y.shape))
         jt.sync_all()
@@ -98,5 +110,16 @@ def test_results_are_bit_identical_for_the_same_number_of_threads_and_close_for_
     """With another number of threads bits may differ: the last iterations of each thread don't fill SIMD vectors."""
     one, three, again = results
     for name, value in one.items():
+        if name.startswith("kernels of"):
+            continue
         assert np.array_equal(three[name], again[name]), name
         assert np.abs(three[name] - value).max() <= 1e-6 * np.abs(value).max(), name
+
+
+@pytest.mark.parametrize("name", ["stored and summed", "stored and averaged"])
+def test_kernels_that_store_numbers_and_add_them_up_are_parallel(results, name):
+    """Jittor fuses the product, which is stored, and the sum. The loop was sequential and took twelve times as long."""
+    kernels = [source for source in results[0][f"kernels of {name}"] if "reduce" in source and "binary" in source]
+    assert kernels
+    for kernel in kernels:
+        assert re.search(r"#pragma omp parallel for.*\n *for .*\{\n(?s:.*)_sum = ", kernel)
