@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ganzoo import distributed
-from ganzoo.backend import jittor
+from ganzoo.backend import jittor, operations
 from ganzoo.backend.arrays import chunk as chunk
 from ganzoo.backend.arrays import constant as constant
 from ganzoo.backend.arrays import pick as pick
@@ -208,8 +208,7 @@ class Dropout(jt.nn.Module):  # type: ignore[misc]
         if not self.is_train or self.p == 0:
             return x
         n, *rest = x.shape
-        kept = (distributed.shard(lambda images: jt.random((images, *rest)), n) > self.p).int()
-        return x * kept / (1.0 - self.p)
+        return x * distributed.shard(lambda images: operations.dropout_mask((images, *rest), self.p), n)
 
 
 class Tanh(jt.nn.Module):  # type: ignore[misc]

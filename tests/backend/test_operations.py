@@ -219,8 +219,43 @@ def test_leaky_relus_match_numpy(jittor, slope, ours, monkeypatch):
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
+def philox(counters: np.ndarray, stream: int, key: int) -> tuple[np.ndarray, np.ndarray]:
+    """Philox2x32-10 (Salmon et al. 2011, section 3.3): both words of the result for each 32-bit counter."""
+    mask = np.uint64(0xFFFFFFFF)
+    left, right = counters.astype(np.uint64), np.full(len(counters), stream, np.uint64)
+    for number in range(10):
+        product = left * np.uint64(0xD256D193)
+        round_key = np.uint64((key + number * 0x9E3779B9) % 2**32)
+        left, right = (product >> np.uint64(32)) ^ round_key ^ right, product & mask
+    return left, right
+
+
+def test_dropout_masks_are_drawn_by_philox(jittor):
+    """The mask is large enough that threads share it. Jittor's generator, which gives key and stream, is a linear
+    congruential one."""
+    assert [int(word[0]) for word in philox(np.zeros(1), 0, 0)] == [0xFF1DAE59, 0x6CD10DF2]  # published with the paper
+    jittor.set_seed(123)
+    draws = [123]
+    for _ in range(2):
+        found = operations.dropout_mask((2, 5, 70_000), 0.3).numpy()
+        for _ in range(2):
+            draws.append(16807 * draws[-1] % (2**31 - 1))
+        words, _ = philox(np.arange(700_000), key=draws[-2], stream=draws[-1])
+        expected = np.where(words < int(0.3 * 2**32), np.float32(0), np.float32(1 / 0.7))
+        np.testing.assert_array_equal(found, expected.reshape(2, 5, 70_000))
+
+
+def test_dropout_masks_without_our_operations_have_the_same_distribution(jittor, monkeypatch):
+    monkeypatch.setattr(operations, "_operations", None)
+    mask = operations.dropout_mask((40, 5000), 0.3).numpy()
+    np.testing.assert_allclose(np.unique(mask), [0, 1 / 0.7], rtol=1e-6)
+    assert np.mean(mask == 0) == pytest.approx(0.3, abs=0.006)  # 6 standard deviations
+
+
 @pytest.mark.skipif(shutil.which("objdump") is None or not HAS_AVX, reason="needs objdump and a processor with AVX")
-@pytest.mark.parametrize("name", ["ganzoo::apply_slope", "jittor::AdamOp", "jittor::LerpOp", "jittor::NormOp"])
+@pytest.mark.parametrize(
+    "name", ["ganzoo::apply_slope", "jittor::DropoutMaskOp", "jittor::AdamOp", "jittor::LerpOp", "jittor::NormOp"]
+)
 def test_the_compiler_vectorises_the_loops_over_numbers(jittor, name):
     """Otherwise leaky ReLU took 14 times as long."""
     command = ["objdump", "--disassemble", "--demangle", "--no-show-raw-insn", operations._library._name]

@@ -136,9 +136,9 @@ def test_dropout_zeroes_a_quarter_and_scales_the_rest_in_training():
         first, second = (output.numpy() for output in outputs)
         np.testing.assert_array_equal(gradient.numpy(), first)
         np.testing.assert_allclose(np.unique(first), [0.0, 1 / KEEP], rtol=1e-6)
-        assert np.mean(first > 0) == pytest.approx(KEEP, abs=0.005)
+        assert np.mean(first > 0) == pytest.approx(KEEP, abs=0.01)  # 6 standard deviations
         # The masks of two calls are independent: an input is kept in both with probability 0.75^2.
-        assert np.mean((first > 0) & (second > 0)) == pytest.approx(KEEP**2, abs=0.005)
+        assert np.mean((first > 0) & (second > 0)) == pytest.approx(KEEP**2, abs=0.01)
 
 
 def test_dropout_changes_nothing_at_inference():

@@ -3,7 +3,8 @@ gradients use the same operations:
 
 * convolutions and matrix products by oneDNN, with cached primitives, and Winograd's algorithm where it is faster;
 * image filters;
-* leaky ReLUs: Jittor composes them of several operations, which fuse with their neighbours into ever new kernels.
+* leaky ReLUs: Jittor composes them of several operations, which fuse with their neighbours into ever new kernels;
+* masks of dropout, whose random numbers Jittor draws one after the other.
 
 Operations for weight updates have no gradients. Where our operations are unavailable, as on a GPU, functions compose
 Jittor's instead.
@@ -38,6 +39,7 @@ _NAMES = (
     "symmetric_filter",
     "leaky_relu",
     "leaky_relu_grad",
+    "dropout_mask",
     "norm",
     "finite",
     "adam",
@@ -256,6 +258,15 @@ def leaky_relu(x: Any, slope: float = 0.2, fused: bool = False) -> Any:
     if _operations is not None and not fused:
         return _operations.leaky_relu(x, slope)
     return jittor().nn.leaky_relu(x, slope)
+
+
+def dropout_mask(shape: Sequence[int], p: float) -> Any:
+    """Return an array of this shape whose elements are 0 with probability `p`, and 1 / (1 - p) otherwise."""
+    if _operations is not None:
+        mask = _operations.dropout_mask(tuple(shape), p)
+    else:
+        mask = (jittor().random(tuple(shape)) >= p).float32() / (1.0 - p)
+    return mask.stop_grad()
 
 
 def linear(x: Any, weight: Any) -> Any:
