@@ -64,13 +64,13 @@ from .interfaces.layers import leaky_relu as leaky_relu
 from .interfaces.layers import linear as linear
 from .interfaces.layers import pick as pick
 from .interfaces.layers import pooled_conv2d as pooled_conv2d
+from .interfaces.layers import pooled_conv_transpose2d as pooled_conv_transpose2d
 from .interfaces.layers import roll_rows as roll_rows
 from .interfaces.layers import scalar as scalar
 from .interfaces.layers import symmetric_filter as symmetric_filter
 from .interfaces.layers import tanh as tanh
 from .interfaces.layers import upsample_nearest as upsample_nearest
 from .interfaces.layers import upsampled_conv2d as upsampled_conv2d
-from .interfaces.layers import widened as widened
 from .interfaces.loss import Batch as Batch
 from .interfaces.loss import Loss as Loss
 from .interfaces.loss import Phase as Phase

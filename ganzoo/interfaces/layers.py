@@ -20,8 +20,8 @@ from ganzoo.backend.operations import linear as linear
 from ganzoo.backend.operations import symmetric_filter as symmetric_filter
 from ganzoo.backend.operations import upsample_nearest as upsample_nearest
 from ganzoo.backend.resampling import pooled_conv2d as pooled_conv2d
+from ganzoo.backend.resampling import pooled_conv_transpose2d as pooled_conv_transpose2d
 from ganzoo.backend.resampling import upsampled_conv2d as upsampled_conv2d
-from ganzoo.backend.resampling import widened as widened
 from ganzoo.distributed import collectives
 from ganzoo.errors import ShapeError
 

@@ -14,14 +14,13 @@ from ganzoo import (
     centre_and_deviation,
     chunk,
     conv2d,
-    conv_transpose2d,
     data_parallel_size,
     jt,
     linear,
     pooled_conv2d,
+    pooled_conv_transpose2d,
     symmetric_filter,
     upsampled_conv2d,
-    widened,
 )
 
 nn: Any = jt.nn
@@ -111,7 +110,7 @@ class UpConv(EqualConv):
     def convolve(self, x: Any) -> Any:
         if not self.fused:
             return upsampled_conv2d(x, self.weight) * self.scale
-        return conv_transpose2d(x, widened(self.weight), stride=2, padding=1) * (self.scale * self.fused_scale)
+        return pooled_conv_transpose2d(x, self.weight) * (4 * self.scale * self.fused_scale)
 
 
 class DownConv(EqualConv):
@@ -126,9 +125,7 @@ class DownConv(EqualConv):
         self.fused = fused
 
     def convolve(self, x: Any) -> Any:
-        if not self.fused:
-            return pooled_conv2d(x, self.weight) * self.scale
-        return conv2d(x, widened(self.weight), stride=2, padding=1) * (self.scale / 4)
+        return pooled_conv2d(x, self.weight, self.fused) * self.scale
 
 
 class AdaIN(nn.Module):  # type: ignore[misc]

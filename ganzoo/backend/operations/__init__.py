@@ -45,7 +45,7 @@ _NAMES = (
     "adam",
     "lerp",
 )
-_PARTS = ("convolution", "conversions", "packed_weights", "bfloat16", "matmul")
+_PARTS = ("convolution", "doubling", "doubling_sums", "conversions", "packed_weights", "bfloat16", "matmul")
 _SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), *(f"{part}.cc" for part in _PARTS))
 _HEADERS = (*(f"{part}.h" for part in _PARTS), "blocks.h", "slopes.h")
 IntOrPair = int | tuple[int, int]
@@ -64,7 +64,9 @@ class AdamSettings(Protocol):
 
 _FORWARD, _BACKWARD_DATA = 0, 1  # see Direction in convolution.h
 _HALVING, _DOUBLING = 2, 3  # see Kernels in bfloat16.h
-_MIN_CHANNELS = 32  # for 3x3 convolutions fused with 2x up- or downsampling into one of 4x4
+# Fewest channels for 3x3 convolutions fused with 2x up- or downsampling: doubling.cc is faster than oneDNN from 64
+# channels on, and bfloat16.cc needs 32.
+_MIN_CHANNELS, _MIN_CHANNELS_BFLOAT16 = 64, 32
 _library: Any = None
 _operations: Any = None
 # Whether new convolutions and matrix products, and their gradients, round their inputs to bfloat16 (8 bits of
@@ -80,6 +82,7 @@ class Counts(NamedTuple):
     direct: int
     plain: int
     bfloat16: int
+    doubled: int
 
 
 def load(jittor: Any) -> None:
@@ -213,9 +216,12 @@ def upsampling_conv2d(x: Any, weight: Any) -> Any:
 
 
 def widens_kernels(weight: Any, sides: Sequence[int]) -> bool:
-    """Whether `doubling_conv2d` and `halving_conv2d` are available for these weights in the current precision. `sides`
-    are the sides of the larger images."""
-    return available() and autocast_enabled and min(weight.shape[:2]) >= _MIN_CHANNELS and min(sides) >= 4
+    """Whether `doubling_conv2d`, `halving_conv2d` and `halving_conv_transpose2d` are available for these weights in the
+    current precision, and fast. `sides` are the sides of the larger images."""
+    channels = min(weight.shape[:2])
+    if autocast_enabled:
+        return available() and channels >= _MIN_CHANNELS_BFLOAT16 and min(sides) >= 4
+    return available() and channels >= _MIN_CHANNELS and all(side % 4 == 0 for side in sides)
 
 
 def doubling_conv2d(x: Any, weight: Any) -> Any:
@@ -229,6 +235,13 @@ def halving_conv2d(x: Any, weight: Any) -> Any:
     """Return average_pool(conv2d(x, weight, padding=1)) for weights (K, C, 3, 3). Needs `widens_kernels`."""
     _require("a convolution", x, (0, weight.shape[1], 0, 0))
     return _conv(x, weight, _FORWARD, 0, 0, 2, 2, 1, 1, 1, 1, 1, widened=_HALVING)
+
+
+def halving_conv_transpose2d(x: Any, weight: Any) -> Any:
+    """Return the transpose of `halving_conv2d`, for weights (C, K, 3, 3). Needs `widens_kernels`."""
+    _require("a transposed convolution", x, (0, weight.shape[0], 0, 0))
+    sides = [2 * side for side in x.shape[2:]]
+    return _conv(weight, x, _BACKWARD_DATA, *sides, 2, 2, 1, 1, 1, 1, 1, widened=_HALVING)
 
 
 def conv_transpose2d(x: Any, weight: Any, stride: int = 1, padding: int = 0, output_padding: int = 0) -> Any:

@@ -14,6 +14,7 @@
 
 #include "bfloat16.h"
 #include "conversions.h"
+#include "doubling.h"
 #include "executor.h"
 #include "mem/allocator.h"
 #include "packed_weights.h"
@@ -308,6 +309,11 @@ static std::shared_ptr<CachedConvolution> prepare(const Geometry& geometry) {
 }
 
 void convolve(const Geometry& geometry, const float* first, const float* second, float* result, int64_t weights_id) {
+    if (!suits_amx(geometry) && suits_doubling(geometry)) {
+        convolve_doubled(geometry, first, second, result);
+        counts.doubled += 1;
+        return;
+    }
     static std::mutex lock;
     static std::map<Geometry, std::shared_ptr<CachedConvolution>> known;
     std::shared_ptr<CachedConvolution> prepared;

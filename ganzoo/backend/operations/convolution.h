@@ -16,8 +16,8 @@ struct Geometry {
     int stride_height, stride_width, padding_height, padding_width, dilation_height, dilation_width;
     int bfloat16;  // 1 if inputs are rounded to bfloat16 wherever that is faster; sums are in float32
     // If not 0, the weights in memory are 3x3 and are widened to 4x4, the kernel size given above. The value says how:
-    // see Kernels in bfloat16.h.
-    // Widening needs `bfloat16`, stride 2 and at least 32 channels.
+    // see Kernels in bfloat16.h. Widening needs stride 2 and padding 1, and outputs of even height and width or
+    // `bfloat16` and at least 32 channels.
     int widened;
     // The order of the dimensions in memory: "abcd" stands for N, C, H, W of x and y, "oihw" for the outputs, inputs,
     // height and width of w.
@@ -27,9 +27,9 @@ struct Geometry {
 };
 
 // The number of convolutions that each algorithm has computed. `plain` ones take the arrays as they are; the others
-// convert them to the layouts that oneDNN prefers.
+// convert them to the layouts that oneDNN prefers. `doubled` ones are computed by doubling.cc.
 struct Counts {
-    int64_t winograd, direct, plain, bfloat16;
+    int64_t winograd, direct, plain, bfloat16, doubled;
 };
 extern Counts counts;
 

@@ -167,6 +167,7 @@ void ganzoo_convolution_counts(int64_t* found) {
     found[1] = ganzoo::counts.direct;
     found[2] = ganzoo::counts.plain;
     found[3] = ganzoo::counts.bfloat16;
+    found[4] = ganzoo::counts.doubled;
 }
 
 void ganzoo_swap_winograd_minimum(int* channels, int* pixels) {
