@@ -45,9 +45,9 @@ _NAMES = (
     "adam",
     "lerp",
 )
-_PARTS = ("convolution", "doubling", "doubling_sums", "conversions", "packed_weights", "bfloat16", "matmul")
+_PARTS = ("convolution", "doubling", "bilinear", "conversions", "packed_weights", "bfloat16", "matmul")
 _SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), *(f"{part}.cc" for part in _PARTS))
-_HEADERS = (*(f"{part}.h" for part in _PARTS), "blocks.h", "slopes.h")
+_HEADERS = (*(f"{part}.h" for part in _PARTS), "blocks.h", "slopes.h", "tiles.h")
 IntOrPair = int | tuple[int, int]
 
 
