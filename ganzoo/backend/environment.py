@@ -27,6 +27,7 @@ PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 PRECISIONS = ("tf32", "fp32", "amp")  # of matrix products and convolutions
 _AMX_FLAGS = {"amx_tile", "amx_bf16", "avx512_bf16"}
+_AMX_ISA = "AVX512_CORE_AMX"  # as oneDNN calls processors with AMX
 # How often a waiting thread looks for work before it sleeps.
 _SPINS = "1000"
 
@@ -157,10 +158,13 @@ def require_precision(choice: DeviceChoice, precision: str) -> None:
 
 @functools.cache
 def amx_available() -> bool:
-    """Whether the CPU multiplies bfloat16 matrices (AMX, in Intel's processors since 2023) and Linux lets this process
-    do so. AVX512_BF16 alone doesn't count: with it oneDNN is slower than with float32 and Winograd's algorithm."""
+    """Whether the CPU multiplies bfloat16 matrices (AMX, in Intel's processors since 2023), and Linux and the user's
+    DNNL_MAX_CPU_ISA let this process do so. AVX512_BF16 alone doesn't count: with it oneDNN is slower than with float32
+    and Winograd's algorithm."""
     request_permission, tile_data = 0x1023, 18  # arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)
     if platform.machine() != "x86_64" or not processor_flags() >= _AMX_FLAGS:
+        return False
+    if os.environ.get("DNNL_MAX_CPU_ISA", _AMX_ISA) != _AMX_ISA:
         return False
     return ctypes.CDLL(None).syscall(158, request_permission, tile_data) == 0
 
@@ -174,7 +178,7 @@ def prepare(choice: DeviceChoice, precision: str = PRECISIONS[0]) -> None:
     if choice.toolkit is None:
         settings["nvcc_path"] = ""  # an nvcc without GPU libraries beside it breaks the import
         if amx_available():
-            settings["DNNL_MAX_CPU_ISA"] = "AVX512_CORE_AMX"  # oneDNN 2.2 uses AMX only on request
+            settings["DNNL_MAX_CPU_ISA"] = _AMX_ISA  # oneDNN 2.2 uses AMX only on request
     else:
         settings.update(_for_cuda(choice.toolkit, precision))
     if config := _python_config():

@@ -323,9 +323,16 @@ def test_mixed_precision_on_the_cpu_needs_amx(monkeypatch, flags):
         environment.require_precision(CPU, precision)
 
 
-@pytest.mark.parametrize(("status", "available"), [(0, True), (-1, False)])
-def test_mixed_precision_on_the_cpu_needs_permission_from_linux(monkeypatch, status, available):
+@pytest.mark.parametrize(
+    ("status", "limit", "available"),
+    [(0, "", True), (-1, "", False), (0, "AVX512_CORE_AMX", True), (0, "AVX2", False)],
+    ids=["allowed", "not by Linux", "limit with AMX", "not by the user's limit"],
+)
+def test_mixed_precision_on_the_cpu_needs_permission(monkeypatch, status, limit, available):
     flags = {"amx_tile", "amx_bf16", "avx512_bf16"}
+    monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+    if limit:
+        monkeypatch.setenv("DNNL_MAX_CPU_ISA", limit)
     monkeypatch.setattr(environment, "processor_flags", lambda: flags)
     monkeypatch.setattr(environment.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(environment.ctypes, "CDLL", lambda _: SimpleNamespace(syscall=lambda *_: status))

@@ -11,27 +11,11 @@ from hypothesis import strategies as st
 
 from ganzoo import pooled_conv2d, pooled_conv_transpose2d, upsampled_conv2d
 from ganzoo.backend import operations, resampling
+from tests.support.convolutions import correlate, gradient_of_weight, transposed
 
 MAX_ERROR = 5e-6  # relative, in the L2 norm
 FUNCTIONS = {function.__name__: function for function in (upsampled_conv2d, pooled_conv2d, pooled_conv_transpose2d)}
 SHAPES = st.tuples(*(st.integers(1, n) for n in (3, 70, 70, 5, 9)))  # images, channels, channels, tiles down and across
-
-
-def correlate(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """A 3x3 convolution with padding 1."""
-    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))
-    return np.einsum("nchwij,kcij->nkhw", windows, weight, optimize=True)
-
-
-def gradient_of_weight(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))
-    return np.einsum("nchwij,nkhw->kcij", windows, dy, optimize=True)
-
-
-def transposed(weight: np.ndarray) -> np.ndarray:
-    return weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
 
 
 def double(x: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 gradients use the same operations:
 
 * convolutions and matrix products by oneDNN, with cached primitives, and Winograd's algorithm where it is faster;
+* 3x3 convolutions that double or halve an image, with fewer products;
 * image filters;
 * leaky ReLUs: Jittor composes them of several operations, which fuse with their neighbours into ever new kernels;
 * masks of dropout, whose random numbers Jittor draws one after the other.
@@ -45,7 +46,7 @@ _NAMES = (
     "adam",
     "lerp",
 )
-_PARTS = ("convolution", "doubling", "bilinear", "conversions", "packed_weights", "bfloat16", "matmul")
+_PARTS = ("convolution", "doubling", "winograd", "bilinear", "conversions", "packed_weights", "bfloat16", "matmul")
 _SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), *(f"{part}.cc" for part in _PARTS))
 _HEADERS = (*(f"{part}.h" for part in _PARTS), "blocks.h", "slopes.h", "tiles.h")
 IntOrPair = int | tuple[int, int]

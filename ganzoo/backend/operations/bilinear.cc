@@ -34,8 +34,8 @@ class Temporary {
     char* given;
 };
 
-// Computes some images of a batch at once. Each task computes some rows of all matrix products, and adds the products up
-// while they are in the caches. Rows are channels of y or x, and `inputs` is the number of the other channels.
+// Computes some images of a batch at once. Each task computes some rows of all matrix products, and adds the products
+// up while they are in the caches. Rows are channels of y or x, and `inputs` is the number of the other channels.
 class Computation {
    public:
     Computation(const Algorithm& algorithm, const Problem& problem)

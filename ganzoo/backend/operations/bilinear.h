@@ -25,21 +25,21 @@ struct Tiles {
     int64_t count() const { return images * height * width; }
 };
 
-// Where 3x3 kernels are: the one of a row and a column of a matrix is at row * row_stride + column * column_stride. They
-// are multiplied by `scale`, and rotated by half a turn if `rotated` is true.
+// Where 3x3 kernels are: the one of a row and a column of a matrix is at row * row_stride + column * column_stride.
+// They are multiplied by `scale`, and rotated by half a turn if `rotated` is true.
 struct Kernels3x3 {
     int64_t row_stride, column_stride;
     bool rotated;
     float scale;
 };
 
-// An algorithm computes images y from images x and weights w. Each product is one of a sum of pixels of a tile of x and a
-// sum of weights, and is added to a sum of pixels of y. For all channels and tiles at once, it is a product of matrices
-// (channels of y, channels of x) and (channels of x, tiles). As all of this is linear in x and in w, gradients and second
-// derivatives need the same sums.
+// An algorithm computes images y from images x and weights w. Each product is one of a sum of pixels of a tile of x and
+// a sum of weights, and is added to a sum of pixels of y. For all channels and tiles at once, it is a product of the
+// matrices (channels of y, channels of x) and (channels of x, tiles). As all of this is linear in x and in w, gradients
+// and second derivatives need the same sums.
 //
-// `spread` functions compute the sums of an array, `gather` functions are their adjoints; `gather_y` gives y. The images
-// of `gather` functions begin with the first of `from.rows` channels, and have `channels` channels.
+// `spread` functions compute the sums of an array, `gather` functions are their adjoints; `gather_y` gives y. What a
+// `gather` function writes begins with the first of `from.rows` channels, in images that have `channels` channels.
 struct Algorithm {
     int x_sums, y_sums, w_sums;
     std::vector<int> x_of, y_of, w_of;  // by product

@@ -18,6 +18,7 @@
 #include "executor.h"
 #include "mem/allocator.h"
 #include "packed_weights.h"
+#include "winograd.h"
 
 namespace ganzoo {
 
@@ -29,6 +30,7 @@ Counts counts;
 WinogradMinimum winograd_minimum = {64, 8};
 
 static const size_t MAX_PRIMITIVES = 512;
+static const int FEW_TILES = 128;
 static const size_t ALIGNMENT = 64;  // bytes
 
 bool Geometry::operator<(const Geometry& other) const { return std::memcmp(this, &other, sizeof(Geometry)) < 0; }
@@ -270,6 +272,16 @@ static bool suits_winograd(const Geometry& g) {
            std::min(g.in_height, g.in_width) >= winograd_minimum.pixels;
 }
 
+// oneDNN has Winograd's algorithm only for processors with AVX-512. There, ours is faster for few tiles and as fast for
+// many, but slower for gradients of weights.
+static bool prefers_tiles(const Geometry& g) {
+    static const bool onednn_has_winograd =
+        (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+    const bool few_tiles = g.batch * g.in_height * g.in_width <= 16 * FEW_TILES;
+    return suits_winograd(g) && suits_winograd_tiles(g) &&
+           (!onednn_has_winograd || (few_tiles && g.direction != backward_weights));
+}
+
 static bool is_product(const Geometry& g) {
     return g.kernel_height == 1 && g.kernel_width == 1 && g.stride_height == 1 && g.stride_width == 1 &&
            g.groups == 1;
@@ -312,6 +324,11 @@ void convolve(const Geometry& geometry, const float* first, const float* second,
     if (!suits_amx(geometry) && suits_doubling(geometry)) {
         convolve_doubled(geometry, first, second, result);
         counts.doubled += 1;
+        return;
+    }
+    if (!suits_amx(geometry) && prefers_tiles(geometry)) {
+        convolve_winograd(geometry, first, second, result);
+        counts.winograd += 1;
         return;
     }
     static std::mutex lock;

@@ -147,30 +147,22 @@ static void gather_large(const Matrices& from, float* y, int64_t channels, const
     });
 }
 
-// The adjoint of `sum_row`. `phases` is memory for 4 * (tiles + 1) + 1 numbers.
+// The adjoint of `sum_row`. `memory` has 4 * tiles + 2 numbers.
 template <int64_t W>
-static void spread_line(const float* line, float* phases, const Matrices& to, int row, int64_t at, int64_t tiles) {
+static void spread_line(const float* line, float* memory, const Matrices& to, int row, int64_t at, int64_t tiles) {
     const int64_t width = W ? W : tiles;
-    // The pixels at the same place in each tile, between zeros. Reading them once saves most of the time.
-    float *d3 = phases + 1, *d0 = d3 + width, *d1 = d0 + width + 1, *d2 = d1 + width;
-    #pragma omp simd
-    for (int64_t i = 0; i < width; i++) {
-        d0[i] = line[4 * i];
-        d1[i] = line[4 * i + 1];
-        d2[i] = line[4 * i + 2];
-        d3[i] = line[4 * i + 3];
-    }
-    d3[-1] = d0[width] = 0;
+    const Phases<W> pixels(line, memory, width);
+    const float *a = pixels.first, *b = pixels.second, *c = pixels.third, *d = pixels.fourth;
     float *p0 = to[PRODUCTS * row] + at, *p1 = to[PRODUCTS * row + 1] + at, *p2 = to[PRODUCTS * row + 2] + at;
     float *q0 = to[PRODUCTS * row + 3] + at, *q1 = to[PRODUCTS * row + 4] + at;
     #pragma omp simd
     for (int64_t i = 0; i < width; i++) {
-        const float middle = d1[i] + d2[i];
-        p0[i] = d3[i - 1] + d0[i] - middle;
-        p1[i] = d3[i] + d0[i + 1] - middle;
+        const float middle = b[i] + c[i];
+        p0[i] = d[i - 1] + a[i] - middle;
+        p1[i] = d[i] + a[i + 1] - middle;
         p2[i] = middle;
-        q0[i] = d0[i] - d2[i];
-        q1[i] = d2[i] - d0[i + 1];
+        q0[i] = a[i] - c[i];
+        q1[i] = c[i] - a[i + 1];
     }
 }
 
@@ -181,7 +173,7 @@ static void spread_large_row(const float* before, const float* first, const floa
                              int64_t at, int64_t tiles) {
     const int64_t width = W ? W : tiles, side = 4 * width;
     const float *second = first + side, *third = second + side, *fourth = third + side;
-    float *line = numbers(2 * side + 5), *phases = line + side;
+    float *line = numbers(2 * side + 2), *memory = line + side;
     for (int kind = 0; kind < PRODUCTS; kind++) {
         if (kind == 0)
             fill(line, side, [=](int64_t i) { return before[i] + first[i] - second[i] - third[i]; });
@@ -193,7 +185,7 @@ static void spread_large_row(const float* before, const float* first, const floa
             fill(line, side, [=](int64_t i) { return first[i] - third[i]; });
         else
             fill(line, side, [=](int64_t i) { return third[i] - after[i]; });
-        spread_line<W>(line, phases, to, kind, at, width);
+        spread_line<W>(line, memory, to, kind, at, width);
     }
 }
 
@@ -254,8 +246,8 @@ bool suits_doubling(const Geometry& g) {
 
 void convolve_doubled(const Geometry& g, const float* first, const float* second, float* result) {
     static const Algorithm doubling = make_doubling();
-    // The smaller images, the outputs of the convolution of stride 2, are the x of the algorithm. Halving is the adjoint
-    // of doubling: it takes the average, and kernels that are rotated.
+    // The smaller images, the outputs of the convolution of stride 2, are the x of the algorithm. Halving is the
+    // adjoint of doubling: it takes the average, and kernels that are rotated.
     const bool halves = g.widened == halving;
     Problem problem{};
     problem.result = g.direction == forward ? Problem::x : g.direction == backward_data ? Problem::y : Problem::w;

@@ -39,6 +39,35 @@ inline void fill(float* array, int64_t size, Value value) {
     for (int64_t i = 0; i < size; i++) array[i] = value(i);
 }
 
+// N neighbouring numbers. The compiler does not vectorise loops over arrays of numbers, but computes with these as with
+// single ones.
+template <int64_t N>
+struct LanesOf {
+    typedef float type __attribute__((vector_size(N * sizeof(float))));
+};
+
+template <class Lanes>
+static inline Lanes load(const float* from) {
+    Lanes lanes;
+    std::memcpy(&lanes, from, sizeof(Lanes));
+    return lanes;
+}
+
+template <class Lanes>
+static inline void store(const Lanes& lanes, float* to) {
+    std::memcpy(to, &lanes, sizeof(Lanes));
+}
+
+// Calls work(i, lanes) for the numbers i, i + 1, ... that `lanes` holds, which together are 0 to `size` - 1. If N is
+// not 0, `size` is a multiple of it.
+template <int64_t N, class Work>
+static inline void in_lanes(int64_t size, Work work) {
+    constexpr int64_t step = N == 0 || N > 16 ? 16 : N;
+    int64_t i = 0;
+    for (; i + step <= size; i += step) work(i, typename LanesOf<step>::type{});
+    for (; i < size; i++) work(i, LanesOf<1>::type{});
+}
+
 // Returns memory for so many numbers, until the next call on this thread.
 inline float* numbers(int64_t count) {
     static thread_local std::vector<float> memory;
@@ -46,16 +75,54 @@ inline float* numbers(int64_t count) {
     return memory.data();
 }
 
+// A line of pixels in tiles of four, divided by their place in the tile. Before the fourth pixels and after the first
+// ones, where a line begins and ends, are zeros. `memory` has 4 * tiles + 2 numbers. A line is read several times, and
+// dividing it once saves most of the time.
+template <int64_t W>
+struct Phases {
+    float *first, *second, *third, *fourth;
+
+    Phases(const float* line, float* memory, int64_t tiles) {
+        const int64_t width = W ? W : tiles;
+        float *d = memory + 1, *a = d + width, *b = a + width + 1, *c = b + width;
+        #pragma omp simd
+        for (int64_t i = 0; i < width; i++) {
+            a[i] = line[4 * i];
+            b[i] = line[4 * i + 1];
+            c[i] = line[4 * i + 2];
+            d[i] = line[4 * i + 3];
+        }
+        d[-1] = a[width] = 0;
+        first = a, second = b, third = c, fourth = d;
+    }
+};
+
+// Writes a line of pixels in tiles of four from the pixels at each place in the tile.
+template <int64_t W>
+static inline void interleave(const float* first, const float* second, const float* third, const float* fourth,
+                              float* line, int64_t tiles) {
+    const int64_t width = W ? W : tiles;
+    #pragma omp simd
+    for (int64_t i = 0; i < width; i++) {
+        line[4 * i] = first[i];
+        line[4 * i + 1] = second[i];
+        line[4 * i + 2] = third[i];
+        line[4 * i + 3] = fourth[i];
+    }
+}
+
 // The same weight of the kernels of 16 columns.
 const int64_t LANES = 16;
-typedef float Weights __attribute__((vector_size(LANES * sizeof(float))));
+typedef LanesOf<LANES>::type Weights;
+
+inline int place_of(int tap, const Kernels3x3& kernels) { return kernels.rotated ? KERNEL - 1 - tap : tap; }
 
 // Reads the kernels of `count` columns.
 inline void read_kernels(const float* w, const Kernels3x3& kernels, int64_t count, Weights taps[KERNEL]) {
     for (int tap = 0; tap < KERNEL; tap++) taps[tap] = Weights{};
     for (int lane = 0; lane < count; lane++)
         for (int tap = 0; tap < KERNEL; tap++)
-            taps[kernels.rotated ? KERNEL - 1 - tap : tap][lane] = kernels.scale * w[lane * kernels.column_stride + tap];
+            taps[place_of(tap, kernels)][lane] = kernels.scale * w[lane * kernels.column_stride + tap];
 }
 
 // The adjoint of `read_kernels`. Adds to `w` if `accumulate` is true.
@@ -64,7 +131,7 @@ inline void write_kernels(const Weights taps[KERNEL], float* w, const Kernels3x3
     for (int lane = 0; lane < count; lane++)
         for (int tap = 0; tap < KERNEL; tap++) {
             float& weight = w[lane * kernels.column_stride + tap];
-            const float part = kernels.scale * taps[kernels.rotated ? KERNEL - 1 - tap : tap][lane];
+            const float part = kernels.scale * taps[place_of(tap, kernels)][lane];
             weight = accumulate ? weight + part : part;
         }
 }
@@ -76,7 +143,8 @@ void spread_kernels(const float* w, const Matrices& to, const Kernels3x3& kernel
         for (int64_t column = 0; column < to.columns; column += LANES) {
             const int64_t count = std::min(LANES, to.columns - column);
             Weights taps[KERNEL], lines[3 * SUMS], sums[SUMS * SUMS];
-            read_kernels(w + row * kernels.row_stride + column * kernels.column_stride, kernels, count, taps);
+            const int64_t at = row * kernels.row_stride + column * kernels.column_stride;
+            read_kernels(w + at, kernels, count, taps);
             for (int line = 0; line < 3; line++) spread(taps + 3 * line, 1, lines + SUMS * line, 1);
             for (int line = 0; line < SUMS; line++) spread(lines + line, SUMS, sums + line, SUMS);
             for (int sum = 0; sum < SUMS * SUMS; sum++)
@@ -95,7 +163,8 @@ void gather_kernels(const Matrices& from, float* w, const Kernels3x3& kernels, b
                 std::memcpy(&sums[sum], from[sum] + row * from.columns + column, count * sizeof(float));
             for (int line = 0; line < SUMS; line++) gather(sums + line, SUMS, lines + line, SUMS);
             for (int line = 0; line < 3; line++) gather(lines + SUMS * line, 1, taps + 3 * line, 1);
-            write_kernels(taps, w + row * kernels.row_stride + column * kernels.column_stride, kernels, count, accumulate);
+            const int64_t at = row * kernels.row_stride + column * kernels.column_stride;
+            write_kernels(taps, w + at, kernels, count, accumulate);
         }
 }
 
