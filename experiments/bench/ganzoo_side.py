@@ -71,9 +71,10 @@ class Side:
             path, **{f"{n}/{key}": var.numpy() for n, each in networks.items() for key, var in each.state().items()}
         )
 
-    def losses(self) -> dict[str, float]:
-        """Return the losses of the first step, by 'PHASE/TERM'. Dropout is switched off, because its random numbers
-        differ between the sides."""
+    def losses(self, seed: int) -> dict[str, float]:
+        """Return the losses of the first step with noise of this seed, by 'PHASE/TERM'. Dropout is switched off,
+        because its random numbers differ between the sides."""
+        self.step.seed = seed
         for network in self.state.setup.networks.values():
             for module in network.modules():
                 if type(module).__name__ == "Dropout":

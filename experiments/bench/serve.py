@@ -6,7 +6,8 @@ Requests, and the answers that are written to the file DESCRIPTOR:
   ["ready"]                      true, once the networks are built
   ["iterate"]                    wall and CPU seconds of an iteration, and peak memory in bytes so far
   ["save_weights", PATH]         null (ganzoo only)
-  ["losses"], ["losses", PATH]   losses of one step; PyTorch takes the weights from a file
+  ["losses", SEED]               losses of one step (ganzoo)
+  ["losses", SEED, PATH]         losses of one step with the weights of a file (PyTorch)
   ["gpu_utilisation", SECONDS]   share of that time in which the GPU is working
   ["work"]                       additions and multiplications of an iteration, and bytes that it moves (PyTorch only)
   ["matmul_flop_per_s"]          operations per second of a matrix product

@@ -22,12 +22,12 @@ Tensors = dict[str, torch.Tensor]
 
 
 class RandomNumbers:
-    """PyTorch's random numbers, or the same numbers as in the first step of a ganzoo run. Numbers that the host needs
-    are drawn on the host, because reading them back would wait for the GPU."""
+    """PyTorch's random numbers, or the same numbers as in the first step of a ganzoo run with `seed`. Numbers that the
+    host needs are drawn on the host, because reading them back would wait for the GPU."""
 
-    def __init__(self, like_ganzoo: bool = False) -> None:
+    def __init__(self, seed: int | None = None) -> None:
         # ganzoo draws the noise of a step from a generator with the seeds [--seed, 2, number of the step].
-        self.like_ganzoo, self.rng = like_ganzoo, np.random.default_rng([SEED, 2, 0])
+        self.like_ganzoo, self.rng = seed is not None, np.random.default_rng([seed or SEED, 2, 0])
 
     def normal(self, *shape: int) -> torch.Tensor:
         if not self.like_ganzoo:
@@ -69,11 +69,12 @@ class Side:
         """Return the peak of GPU memory that PyTorch has reserved, in bytes."""
         return torch.cuda.max_memory_reserved() if self.device == "cuda" else 0
 
-    def losses(self, path: str) -> dict[str, float]:
-        """Return the losses of the first step by 'PHASE/TERM', with ganzoo's weights and noise, and without dropout."""
+    def losses(self, seed: int, path: str) -> dict[str, float]:
+        """Return the losses of the first step by 'PHASE/TERM', with ganzoo's weights, its noise of this seed, and
+        without dropout."""
         with np.load(path) as file:
             weights = {name: _tensor(file[name]) for name in file.files}
-        self.training.random = RandomNumbers(like_ganzoo=True)
+        self.training.random = RandomNumbers(seed)
         self.training.load(weights)
         with self.autocast:
             return {name: float(value.detach()) for name, value in self.training.iterate().items()}

@@ -31,7 +31,7 @@ def losses(precision: str = "fp32") -> None:
                 for side in (ours, theirs):
                     side.request("row", name)
                 ours.request("save_weights", path)
-                found, expected = ours.request("losses"), theirs.request("losses", path)
+                found, expected = ours.request("losses", 0), theirs.request("losses", 0, path)
             differences = {key: abs(found[key] - value) / max(1.0, abs(value)) for key, value in expected.items()}
             kit.report(
                 "losses", row=name, precision=precision, worst=max(differences.values()), ours=found, theirs=expected
