@@ -27,7 +27,7 @@ class RandomNumbers:
 
     def __init__(self, seed: int | None = None) -> None:
         # ganzoo draws the noise of a step from a generator with the seeds [--seed, 2, number of the step].
-        self.like_ganzoo, self.rng = seed is not None, np.random.default_rng([seed or SEED, 2, 0])
+        self.like_ganzoo, self.rng = seed is not None, np.random.default_rng([SEED if seed is None else seed, 2, 0])
 
     def normal(self, *shape: int) -> torch.Tensor:
         if not self.like_ganzoo:

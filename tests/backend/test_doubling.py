@@ -7,15 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ganzoo import pooled_conv2d, pooled_conv_transpose2d, upsampled_conv2d
 from ganzoo.backend import operations, resampling
-from tests.support.convolutions import correlate, gradient_of_weight, transposed
+from tests.support.convolutions import SHAPES, assert_close, correlate, gradient_of_weight, transposed
 
-MAX_ERROR = 5e-6  # relative, in the L2 norm
 FUNCTIONS = {function.__name__: function for function in (upsampled_conv2d, pooled_conv2d, pooled_conv_transpose2d)}
-SHAPES = st.tuples(*(st.integers(1, n) for n in (3, 70, 70, 5, 9)))  # images, channels, channels, tiles down and across
 
 
 def double(x: np.ndarray) -> np.ndarray:
@@ -56,11 +53,6 @@ def inputs_for(name: str, shape: tuple[int, ...]) -> list[np.ndarray]:
     channels = (inputs, outputs) if name == "pooled_conv_transpose2d" else (outputs, inputs)
     shapes = ((n, inputs, *sides[0]), (*channels, 3, 3), (n, outputs, *sides[1]))
     return [rng.standard_normal(each, dtype=np.float32) for each in shapes]
-
-
-def assert_close(found: Any, expected: np.ndarray) -> None:
-    assert tuple(found.shape) == expected.shape
-    assert np.linalg.norm(found.numpy() - expected) <= MAX_ERROR * np.linalg.norm(expected)
 
 
 def check(jt: Any, name: str, shape: tuple[int, ...]) -> None:

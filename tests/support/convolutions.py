@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from hypothesis import strategies as st
+
+MAX_ERROR = 5e-6  # relative, in the L2 norm
+SHAPES = st.tuples(*(st.integers(1, n) for n in (3, 70, 70, 5, 9)))  # images, channels, channels, tiles down and across
+
+
+def assert_close(found: Any, expected: np.ndarray) -> None:
+    assert tuple(found.shape) == expected.shape
+    assert np.linalg.norm(found.numpy() - expected) <= MAX_ERROR * np.linalg.norm(expected)
 
 
 def correlate(x: np.ndarray, weight: np.ndarray) -> np.ndarray:

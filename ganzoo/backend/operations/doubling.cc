@@ -166,13 +166,12 @@ static void spread_line(const float* line, float* memory, const Matrices& to, in
     }
 }
 
-// The adjoint of `sum_row` and `sum_column` for a row of tiles, whose pixels begin at `first`, between the lines
-// `before` and `after`.
+// The adjoint of `sum_row` and `sum_column` for a row of tiles: see `for_lines`.
 template <int64_t W>
-static void spread_large_row(const float* before, const float* first, const float* after, const Matrices& to,
-                             int64_t at, int64_t tiles) {
+static void spread_large_row(const float* const lines[6], const Matrices& to, int64_t at, int64_t tiles) {
     const int64_t width = W ? W : tiles, side = 4 * width;
-    const float *second = first + side, *third = second + side, *fourth = third + side;
+    const float *before = lines[0], *first = lines[1], *second = lines[2], *third = lines[3], *fourth = lines[4];
+    const float* after = lines[5];
     float *line = numbers(2 * side + 2), *memory = line + side;
     for (int kind = 0; kind < PRODUCTS; kind++) {
         if (kind == 0)
@@ -190,17 +189,8 @@ static void spread_large_row(const float* before, const float* first, const floa
 }
 
 static void spread_large(const float* y, const Matrices& to, const Tiles& tiles) {
-    const std::vector<float> no_pixels(4 * tiles.width);
-    const float* zeros = no_pixels.data();
-    with_width(tiles.width, [=](auto constant) {
-        for_rows(to.rows, tiles, [=](int64_t channel, int64_t image, int64_t row) {
-            const int64_t side = 4 * tiles.width;
-            const float* first = y + ((image * to.rows + channel) * tiles.height + row) * 4 * side;
-            const float* before = row > 0 ? first - side : zeros;
-            const float* after = row < tiles.height - 1 ? first + 4 * side : zeros;
-            const int64_t at = channel * to.columns + (image * tiles.height + row) * tiles.width;
-            spread_large_row<decltype(constant)::value>(before, first, after, to, at, tiles.width);
-        });
+    for_lines(y, to, tiles, [=](auto width, const float* const lines[6], int64_t at) {
+        spread_large_row<decltype(width)::value>(lines, to, at, tiles.width);
     });
 }
 

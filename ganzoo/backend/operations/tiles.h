@@ -32,6 +32,24 @@ void for_rows(int64_t channels, const Tiles& tiles, Work work) {
             for (int64_t row = 0; row < tiles.height; row++) work(channel, image, row);
 }
 
+// Calls work(width, lines, at) for each row of tiles of 4x4 pixels. `lines` are the four lines of pixels of the row
+// between the lines before and after it, which are zeros outside of an image; its sums begin at `at` in the matrices
+// `to`; `width` is as in `with_width`.
+template <class Work>
+void for_lines(const float* images, const Matrices& to, const Tiles& tiles, Work work) {
+    const std::vector<float> no_pixels(4 * tiles.width);
+    const float* zeros = no_pixels.data();
+    with_width(tiles.width, [=](auto width) {
+        for_rows(to.rows, tiles, [=](int64_t channel, int64_t image, int64_t row) {
+            const int64_t side = 4 * tiles.width;
+            const float* first = images + ((image * to.rows + channel) * tiles.height + row) * 4 * side;
+            const float* const lines[6] = {row > 0 ? first - side : zeros, first, first + side, first + 2 * side,
+                                           first + 3 * side, row < tiles.height - 1 ? first + 4 * side : zeros};
+            work(width, lines, channel * to.columns + (image * tiles.height + row) * tiles.width);
+        });
+    });
+}
+
 // Fills an array with value(0), value(1) and so on.
 template <class Value>
 inline void fill(float* array, int64_t size, Value value) {

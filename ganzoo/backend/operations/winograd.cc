@@ -45,7 +45,7 @@ static inline void spread_outputs(Number a, Number b, Number c, Number d, Number
     sums[5] = d;
 }
 
-// Computes the sums of a row of tiles from its four rows of pixels, and the rows before and after them.
+// Computes the sums of a row of tiles: see `for_lines`.
 template <int64_t W>
 static void spread_x_row(const float* const rows[6], const Matrices& to, int64_t at, int64_t tiles) {
     const int64_t width = W ? W : tiles, side = 4 * width;
@@ -74,17 +74,8 @@ static void spread_x_row(const float* const rows[6], const Matrices& to, int64_t
 }
 
 static void spread_x(const float* images, const Matrices& to, const Tiles& tiles) {
-    const std::vector<float> no_pixels(4 * tiles.width);
-    const float* zeros = no_pixels.data();
-    with_width(tiles.width, [=](auto constant) {
-        for_rows(to.rows, tiles, [=](int64_t channel, int64_t image, int64_t row) {
-            const int64_t side = 4 * tiles.width;
-            const float* first = images + ((image * to.rows + channel) * tiles.height + row) * 4 * side;
-            const float* rows[6] = {row > 0 ? first - side : zeros, first, first + side, first + 2 * side,
-                                    first + 3 * side, row < tiles.height - 1 ? first + 4 * side : zeros};
-            const int64_t at = channel * to.columns + (image * tiles.height + row) * tiles.width;
-            spread_x_row<decltype(constant)::value>(rows, to, at, tiles.width);
-        });
+    for_lines(images, to, tiles, [=](auto width, const float* const lines[6], int64_t at) {
+        spread_x_row<decltype(width)::value>(lines, to, at, tiles.width);
     });
 }
 
@@ -160,12 +151,8 @@ static void spread_y_row(const float* first, const Matrices& to, int64_t at, int
 }
 
 static void spread_y(const float* images, const Matrices& to, const Tiles& tiles) {
-    with_width(tiles.width, [=](auto constant) {
-        for_rows(to.rows, tiles, [=](int64_t channel, int64_t image, int64_t row) {
-            const float* first = images + ((image * to.rows + channel) * tiles.height + row) * 16 * tiles.width;
-            const int64_t at = channel * to.columns + (image * tiles.height + row) * tiles.width;
-            spread_y_row<decltype(constant)::value>(first, to, at, tiles.width);
-        });
+    for_lines(images, to, tiles, [=](auto width, const float* const lines[6], int64_t at) {
+        spread_y_row<decltype(width)::value>(lines[1], to, at, tiles.width);
     });
 }
 
