@@ -98,8 +98,9 @@ def load(jittor: Any) -> None:
     try:
         module = jittor.compiler.compile_custom_ops(
             [str(here / name) for name in _SOURCES],
-            # Square roots are vectorised only if they need not set errno.
-            extra_flags=f' -fopenmp -fno-math-errno -I"{here}" -I"{folder}/include" {libraries} ',
+            # Jittor adds -O2. Square roots are vectorised only if they need not set errno, and arrays of vectors are
+            # kept in registers only if the loops over them are unrolled.
+            extra_flags=f' -fopenmp -fno-math-errno -fpeel-loops -I"{here}" -I"{folder}/include" {libraries} ',
             return_module=True,
             gen_name_=here.name,
         )

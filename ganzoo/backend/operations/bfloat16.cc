@@ -15,6 +15,7 @@ const bool has_conversions = true;
 static const int64_t PARALLEL_THRESHOLD = 65536;  // fewest elements for which waking threads is worthwhile
 static const int64_t UNCACHED_THRESHOLD = 1 << 18;  // fewest elements of weights for which stores bypass the caches
 static const int64_t PIXELS = 64;                 // per task
+static const int64_t FEW_TAPS = 4;  // most taps for which gathering each is faster than transposing 16
 
 static inline __mmask16 first_lanes(int64_t count) {
     return count >= 16 ? 0xffff : count <= 0 ? 0 : (1u << count) - 1;
@@ -157,10 +158,52 @@ GANZOO_AVX512 static inline void unite(const __m512 phases[16], Kernels kernels,
 }
 
 // Rounds 16 pairs of numbers to bfloat16 and interleaves them.
-GANZOO_AVX512 static inline void store_pairs(uint16_t* to, __m512 even, __m512 odd) {
-    const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
-    const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
-    _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+GANZOO_AVX512 static inline __m512 round_pairs(__m512 even, __m512 odd) {
+    const __m512i places = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                                            21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    return _mm512_castsi512_ps(_mm512_permutexvar_epi16(places, (__m512i)_mm512_cvtne2ps_pbh(odd, even)));
+}
+
+// A column of a block of weights: up to 16 rows, each with up to 16 taps side by side.
+struct Column {
+    const float* start;
+    int64_t row_stride, rows, taps;
+    int64_t next;  // elements to the same column of the next block
+
+    GANZOO_AVX512 __m512 row(int index) const {
+        const float* taps_of_row = start + index * row_stride;
+        // The rows are too many and too far apart for the processor to notice that it will need the next block.
+        _mm_prefetch((const char*)(taps_of_row + next), _MM_HINT_T0);
+        return _mm512_maskz_loadu_ps(index < rows ? first_lanes(taps) : 0, taps_of_row);
+    }
+
+    // Returns one tap of all rows.
+    GANZOO_AVX512 __m512 tap(int index) const {
+        const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        const __m512i places = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)row_stride));
+        return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), first_lanes(rows), places, start + index, 4);
+    }
+};
+
+// Computes, for each tap, pairs of a number of `even` and one of `odd`, one pair per row.
+GANZOO_AVX512 static inline void pair_columns(const Column& even, const Column& odd, __m512 pairs[16]) {
+    if (even.taps <= FEW_TAPS) {
+        for (int tap = 0; tap < even.taps; tap++) pairs[tap] = round_pairs(even.tap(tap), odd.tap(tap));
+        return;
+    }
+    for (int i = 0; i < 16; i++) pairs[i] = round_pairs(even.row(i), odd.row(i));
+    transpose(pairs);
+}
+
+// Computes such pairs for the four taps of each of the four phases.
+GANZOO_AVX512 static inline void pair_phases(const Column& even, const Column& odd, Kernels kernels, __m512 pairs[16]) {
+    __m512 weights[2][16], divided[2][16];
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < 16; i++) weights[k][i] = (k ? odd : even).row(i);
+        transpose(weights[k]);
+        divide(weights[k], kernels, divided[k]);
+    }
+    for (int i = 0; i < 16; i++) pairs[i] = round_pairs(divided[0][i], divided[1][i]);
 }
 
 constexpr int64_t BLOCK = 16 * 32;  // numbers per tap in a block of 16 rows and 32 columns
@@ -171,40 +214,47 @@ GANZOO_AVX512 void pack_weights(const float* from, uint16_t* to, const WeightLay
     const int64_t column_stride = backward ? layout.output_stride : layout.input_stride;
     const int64_t row_blocks = (rows + 15) / 16, column_blocks = (columns + 31) / 32;
     const int64_t taps = layout.taps;
-    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i index = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)row_stride));
     // The outer loop is over outputs, `backward` or not, because most weights lie in memory that way.
     const int64_t outer = backward ? column_blocks : row_blocks, inner = backward ? row_blocks : column_blocks;
+    const int64_t next = backward ? 16 * row_stride : 32 * column_stride;
     #pragma omp parallel for collapse(2) if(rows * columns * taps > PARALLEL_THRESHOLD)
     for (int64_t i = 0; i < outer; i++)
         for (int64_t j = 0; j < inner; j++) {
-            const int64_t row = backward ? j : i, column = backward ? i : j, block = i * inner + j;
-            uint16_t* y = to + block * layout.phase_taps() * BLOCK;
-            const __mmask16 lanes = first_lanes(rows - row * 16);
-            for (int64_t pair = 0; pair < 16; pair++) {
-                const int64_t at = column * 32 + 2 * pair;
+            const int64_t row = backward ? j : i, column = backward ? i : j;
+            uint16_t* y = to + (i * inner + j) * layout.phase_taps() * BLOCK;
+            for (int64_t pair = 0; pair < 16; pair++, y += 32) {
+                const int64_t at = column * 32 + 2 * pair, height = rows - row * 16;
                 const float* x = from + row * 16 * row_stride + at * column_stride;
-                const __mmask16 even_lanes = at < columns ? lanes : 0, odd_lanes = at + 1 < columns ? lanes : 0;
-                auto even = [&](int tap) GANZOO_AVX512 {
-                    return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), even_lanes, index, x + tap, 4);
-                };
-                auto odd = [&](int tap) GANZOO_AVX512 {
-                    return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), odd_lanes, index, x + column_stride + tap, 4);
-                };
-                if (layout.kernels == same) {
-                    for (int64_t tap = 0; tap < taps; tap++)
-                        store_pairs(y + tap * BLOCK + pair * 32, even(tap), odd(tap));
+                Column even{x, row_stride, at < columns ? height : 0, taps, next};
+                Column odd{x + column_stride, row_stride, at + 1 < columns ? height : 0, taps, next};
+                __m512 pairs[16];
+                if (layout.kernels != same) {
+                    pair_phases(even, odd, layout.kernels, pairs);
+                    for (int k = 0; k < 16; k++)
+                        _mm512_storeu_ps(y + k / 4 * layout.phase_size + k % 4 * BLOCK, pairs[k]);
                     continue;
                 }
-                __m512 weights[2][16], divided[2][16];
-                for (int64_t tap = 0; tap < taps; tap++) weights[0][tap] = even(tap), weights[1][tap] = odd(tap);
-                for (int k = 0; k < 2; k++) divide(weights[k], layout.kernels, divided[k]);
-                for (int k = 0; k < 16; k++) {
-                    uint16_t* phase = y + k / 4 * layout.phase_size;
-                    store_pairs(phase + k % 4 * BLOCK + pair * 32, divided[0][k], divided[1][k]);
+                for (int64_t tap = 0; tap < taps; tap += 16) {
+                    pair_columns(even, odd, pairs);
+                    const int64_t count = std::min<int64_t>(16, taps - tap);
+                    for (int64_t k = 0; k < count; k++) _mm512_storeu_ps(y + (tap + k) * BLOCK, pairs[k]);
+                    for (Column* each : {&even, &odd}) each->start += 16, each->taps -= 16;
                 }
             }
         }
+}
+
+// Reads a column of a block of 16 inputs: up to 16 taps of 16 outputs, from `tap` on. `x` is its first phase and tap.
+GANZOO_AVX512 static inline void load_taps(const float* x, const WeightLayout& layout, int64_t tap, __m512 taps[16]) {
+    if (layout.kernels == same) {
+        for (int64_t k = 0; k < 16; k++)
+            taps[k] = tap + k < layout.taps ? _mm512_loadu_ps(x + (tap + k) * 256) : _mm512_setzero_ps();
+        return;
+    }
+    __m512 phases[16];
+    for (int k = 0; k < 16; k++) phases[k] = _mm512_loadu_ps(x + k / 4 * layout.phase_size + k % 4 * 256);
+    for (int64_t k = layout.taps; k < 16; k++) taps[k] = _mm512_setzero_ps();
+    unite(phases, layout.kernels, taps);
 }
 
 GANZOO_AVX512 void unpack_weights(const float* from, float* to, const WeightLayout& layout) {
@@ -212,50 +262,38 @@ GANZOO_AVX512 void unpack_weights(const float* from, float* to, const WeightLayo
     const int64_t output_blocks = (layout.outputs + 15) / 16, input_blocks = (layout.inputs + 15) / 16;
     const bool inputs_inside = layout.input_stride < layout.output_stride;
     const int64_t outer_stride = inputs_inside ? layout.output_stride : layout.input_stride;
+    // In the buffer, as in `to`, the dimension with the shorter stride is innermost, so that runs are long.
+    const int64_t output_step = inputs_inside ? 16 * taps : taps, input_step = inputs_inside ? taps : 16 * taps;
     // Large arrays do not fit into caches, so stores bypass them.
     const bool uncached = layout.outputs % 16 == 0 && layout.inputs % 16 == 0 && (uintptr_t)to % 64 == 0 &&
                           layout.outputs * layout.inputs * taps >= UNCACHED_THRESHOLD;
-    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i index = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)taps));
     #pragma omp parallel for collapse(2) if(layout.outputs * layout.inputs * taps > PARALLEL_THRESHOLD)
     for (int64_t output = 0; output < output_blocks; output++)
         for (int64_t input = 0; input < input_blocks; input++) {
             const int64_t outputs = std::min<int64_t>(16, layout.outputs - output * 16);
             const int64_t inputs = std::min<int64_t>(16, layout.inputs - input * 16);
-            // In the buffer, as in `to`, the dimension with the shorter stride is innermost, so that runs are long.
             static thread_local std::vector<float> buffer;
             buffer.resize(256 * taps);
+            float* runs = buffer.data();
             const float* x = from + (output * input_blocks + input) * layout.phase_taps() * 256;
-            static thread_local std::vector<float> united;
-            if (layout.kernels != same) {
-                united.resize(256 * taps);
-                for (int i = 0; i < 16; i++) {
-                    __m512 divided[16], weights[16];
+            for (int64_t i = 0; i < inputs; i++)
+                for (int64_t tap = 0; tap < taps; tap += 16) {
+                    __m512 weights[16];
+                    load_taps(x + i * 16, layout, tap, weights);
+                    transpose(weights);
                     for (int k = 0; k < 16; k++)
-                        divided[k] = _mm512_loadu_ps(x + k / 4 * layout.phase_size + k % 4 * 256 + i * 16);
-                    unite(divided, layout.kernels, weights);
-                    for (int64_t tap = 0; tap < taps; tap++)
-                        _mm512_storeu_ps(united.data() + tap * 256 + i * 16, weights[tap]);
+                        _mm512_mask_storeu_ps(runs + k * output_step + i * input_step + tap, first_lanes(taps - tap),
+                                              weights[k]);
                 }
-                x = united.data();
-            }
-            for (int64_t tap = 0; tap < taps; tap++) {
-                __m512 block[16];
-                for (int i = 0; i < 16; i++) block[i] = _mm512_loadu_ps(x + tap * 256 + i * 16);
-                if (inputs_inside) transpose(block);
-                for (int i = 0; i < 16; i++)
-                    _mm512_i32scatter_ps(buffer.data() + i * 16 * taps + tap, index, block[i], 4);
-            }
             float* y = to + output * 16 * layout.output_stride + input * 16 * layout.input_stride;
-            const int64_t runs = inputs_inside ? outputs : inputs, length = (inputs_inside ? inputs : outputs) * taps;
-            for (int64_t i = 0; i < runs; i++) {
-                const float* run = buffer.data() + i * 16 * taps;
+            const int64_t count = inputs_inside ? outputs : inputs, length = (inputs_inside ? inputs : outputs) * taps;
+            for (int64_t i = 0; i < count; i++, runs += 16 * taps) {
                 if (!uncached) {
-                    std::memcpy(y + i * outer_stride, run, length * sizeof(float));
+                    std::memcpy(y + i * outer_stride, runs, length * sizeof(float));
                     continue;
                 }
                 for (int64_t k = 0; k < length; k += 16)
-                    _mm512_stream_ps(y + i * outer_stride + k, _mm512_loadu_ps(run + k));
+                    _mm512_stream_ps(y + i * outer_stride + k, _mm512_loadu_ps(runs + k));
             }
         }
 }
