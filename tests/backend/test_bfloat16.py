@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from numpy.lib.stride_tricks import sliding_window_view
 
 from ganzoo import conv2d, conv_transpose2d, linear, pooled_conv2d, upsampled_conv2d
 from ganzoo.backend import environment, operations
+from tests.support.convolutions import Case, numpy_conv, numpy_gradients
 
 pytestmark = pytest.mark.skipif(not environment.amx_available(), reason="this processor has no AMX")
 L2_TOLERANCE = 5e-3  # of results whose factors are rounded to 8 bits
@@ -21,19 +19,6 @@ FLOAT32_TOLERANCE = 2e-5
 @pytest.fixture(autouse=True)
 def amp(jittor, monkeypatch):
     monkeypatch.setattr(operations, "autocast_enabled", True)
-
-
-class Case(NamedTuple):
-    batch: int
-    inputs: int
-    outputs: int
-    height: int
-    width: int
-    kernel: int
-    stride: int
-    padding: int
-    dilation: int
-    groups: int
 
 
 @st.composite
@@ -69,36 +54,6 @@ def rounded(rng: np.random.Generator, *shape: int) -> np.ndarray:
     """Return random float32 numbers that bfloat16 represents exactly."""
     bits = rng.standard_normal(shape).astype(np.float32).view(np.uint32) & 0xFFFF0000
     return bits.view(np.float32)
-
-
-def windows(x: np.ndarray, case: Case) -> np.ndarray:
-    """Return the pixels under the kernel at each position, as (N, C, H', W', h, w)."""
-    p, side = case.padding, (case.kernel - 1) * case.dilation + 1
-    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (p, p), (p, p)))
-    found = sliding_window_view(padded, (side, side), (2, 3))
-    return found[:, :, :: case.stride, :: case.stride, :: case.dilation, :: case.dilation]
-
-
-def numpy_conv(x: np.ndarray, w: np.ndarray, case: Case) -> np.ndarray:
-    parts = zip(np.split(windows(x, case), case.groups, 1), np.split(w.astype(np.float64), case.groups, 0))
-    return np.concatenate([np.einsum("nchwij,kcij->nkhw", a, b, optimize=True) for a, b in parts], 1)
-
-
-def numpy_gradients(x: np.ndarray, w: np.ndarray, dy: np.ndarray, case: Case) -> tuple[np.ndarray, np.ndarray]:
-    dy, w = dy.astype(np.float64), w.astype(np.float64)
-    dys = np.split(dy, case.groups, 1)
-    parts = zip(np.split(windows(x, case), case.groups, 1), dys)
-    dw = np.concatenate([np.einsum("nchwij,nkhw->kcij", a, b, optimize=True) for a, b in parts], 0)
-    p, s, d = case.padding, case.stride, case.dilation
-    dx = np.zeros((*x.shape[:2], x.shape[2] + 2 * p, x.shape[3] + 2 * p))
-    height, width = dy.shape[2:]
-    for i, j in np.ndindex(case.kernel, case.kernel):
-        taps = [
-            np.einsum("nkhw,kc->nchw", a, b[:, :, i, j], optimize=True)
-            for a, b in zip(dys, np.split(w, case.groups, 0))
-        ]
-        dx[:, :, i * d : i * d + height * s : s, j * d : j * d + width * s : s] += np.concatenate(taps, 1)
-    return dx[:, :, p : p + x.shape[2], p : p + x.shape[3]], dw
 
 
 def error(actual: np.ndarray, expected: np.ndarray) -> float:

@@ -3,6 +3,7 @@ gradients use the same operations:
 
 * convolutions and matrix products by oneDNN, with cached primitives, and Winograd's algorithm where it is faster;
 * 3x3 convolutions that double or halve an image, with fewer products;
+* convolutions of few pixels, as matrix products;
 * image filters;
 * leaky ReLUs: Jittor composes them of several operations, which fuse with their neighbours into ever new kernels;
 * masks of dropout, whose random numbers Jittor draws one after the other.
@@ -46,9 +47,19 @@ _NAMES = (
     "adam",
     "lerp",
 )
-_PARTS = ("convolution", "doubling", "winograd", "bilinear", "conversions", "packed_weights", "bfloat16", "matmul")
+_PARTS = (
+    "convolution",
+    "doubling",
+    "winograd",
+    "bilinear",
+    "im2col",
+    "conversions",
+    "packed_weights",
+    "bfloat16",
+    "matmul",
+)
 _SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), *(f"{part}.cc" for part in _PARTS))
-_HEADERS = (*(f"{part}.h" for part in _PARTS), "blocks.h", "slopes.h", "tiles.h")
+_HEADERS = (*(f"{part}.h" for part in _PARTS), "blocks.h", "slopes.h", "temporary.h", "tiles.h")
 IntOrPair = int | tuple[int, int]
 
 
@@ -84,6 +95,7 @@ class Counts(NamedTuple):
     plain: int
     bfloat16: int
     doubled: int
+    im2col: int
 
 
 def load(jittor: Any) -> None:

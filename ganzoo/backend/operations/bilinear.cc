@@ -6,8 +6,7 @@
 #include <dnnl.hpp>
 #include <omp.h>
 
-#include "executor.h"
-#include "mem/allocator.h"
+#include "temporary.h"
 
 namespace ganzoo {
 
@@ -15,24 +14,6 @@ static const int64_t TILES = 512;  // about as many are computed at once, so tha
 static const int64_t ROWS = 32;    // of a task, at most, for the same reason
 static const int64_t GRADIENT_ROWS = 128;  // of a task that computes gradients of weights
 static const int64_t STEP = 8;             // rows of a task are a multiple of it
-static const size_t ALIGNMENT = 64;        // bytes
-
-// Memory that Jittor lends.
-class Temporary {
-   public:
-    explicit Temporary(int64_t numbers) : size(numbers * sizeof(float) + ALIGNMENT) {
-        given = (char*)jittor::exe.temp_allocator->alloc(size, allocation);
-        start = (float*)(given + (ALIGNMENT - (uintptr_t)given % ALIGNMENT) % ALIGNMENT);
-    }
-    ~Temporary() { jittor::exe.temp_allocator->free(given, size, allocation); }
-    Temporary(const Temporary&) = delete;
-
-    float* start;
-
-   private:
-    size_t size, allocation;
-    char* given;
-};
 
 // Computes some images of a batch at once. Each task computes some rows of all matrix products, and adds the products
 // up while they are in the caches. Rows are channels of y or x, and `inputs` is the number of the other channels.
@@ -59,16 +40,17 @@ class Computation {
     }
 
     void run(const float* x, const float* y, const float* w, float* result) {
-        const Temporary memory(x_size + y_size + threads * (weights_size + results_size));
+        const Temporary memory((x_size + y_size + threads * (weights_size + results_size)) * sizeof(float));
+        float* start = (float*)memory.start;
         const int64_t x_image = problem.x_channels * problem.x_pixels, y_image = problem.y_channels * problem.y_pixels;
         const int64_t result_image = to_weights ? 0 : rows_are_y ? y_image : x_image, step = tiles.images;
         for (int64_t image = 0; image < problem.batch; image += step) {
             tiles.images = std::min(step, problem.batch - image);
-            x_sums = {memory.start, problem.x_channels, tiles.count()};
-            y_sums = {memory.start + x_size, problem.y_channels, tiles.count()};
+            x_sums = {start, problem.x_channels, tiles.count()};
+            y_sums = {start + x_size, problem.y_channels, tiles.count()};
             if (problem.result != Problem::x) algorithm.spread_x(x + image * x_image, x_sums, tiles);
             if (problem.result != Problem::y) algorithm.spread_y(y + image * y_image, y_sums, tiles);
-            run_tasks(memory.start + x_size + y_size, w, result + image * result_image, image > 0);
+            run_tasks(start + x_size + y_size, w, result + image * result_image, image > 0);
         }
     }
 

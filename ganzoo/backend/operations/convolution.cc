@@ -15,9 +15,9 @@
 #include "bfloat16.h"
 #include "conversions.h"
 #include "doubling.h"
-#include "executor.h"
-#include "mem/allocator.h"
+#include "im2col.h"
 #include "packed_weights.h"
+#include "temporary.h"
 #include "winograd.h"
 
 namespace ganzoo {
@@ -174,10 +174,8 @@ class CachedConvolution {
 
     void run(const float* first, const float* second, float* result, int64_t weights_id) const {
         dnnl::stream stream(engine());
-        size_t allocation;
-        // oneDNN's store instructions fault unless addresses are multiples of 64; Jittor's may be multiples of 32.
-        char* memory_given = (char*)jittor::exe.temp_allocator->alloc(size + ALIGNMENT, allocation);
-        char* temporary = memory_given + (ALIGNMENT - (uintptr_t)memory_given % ALIGNMENT) % ALIGNMENT;
+        const Temporary lent(size);
+        char* temporary = lent.start;
         char* given[] = {(char*)first, (char*)second, (char*)result};
         char* computed[3];
         Buffer cached;
@@ -204,7 +202,6 @@ class CachedConvolution {
         }
         stream.wait();
         if (arrays[2].conversion) arrays[2].conversion(computed[2], result);
-        jittor::exe.temp_allocator->free(memory_given, size + ALIGNMENT, allocation);
         counts.*counter += 1;
     }
 
@@ -321,14 +318,20 @@ static std::shared_ptr<CachedConvolution> prepare(const Geometry& geometry) {
 }
 
 void convolve(const Geometry& geometry, const float* first, const float* second, float* result, int64_t weights_id) {
-    if (!suits_amx(geometry) && suits_doubling(geometry)) {
-        convolve_doubled(geometry, first, second, result);
-        counts.doubled += 1;
-        return;
-    }
-    if (!suits_amx(geometry) && prefers_tiles(geometry)) {
-        convolve_winograd(geometry, first, second, result);
-        counts.winograd += 1;
+    // These use the arrays as they are, so that nothing can be prepared.
+    struct {
+        bool suits;
+        void (*compute)(const Geometry&, const float*, const float*, float*);
+        int64_t Counts::*counter;
+    } const algorithms[] = {
+        {suits_im2col(geometry), convolve_im2col, &Counts::im2col},
+        {suits_doubling(geometry), convolve_doubled, &Counts::doubled},
+        {prefers_tiles(geometry), convolve_winograd, &Counts::winograd},
+    };
+    for (const auto& each : algorithms) {
+        if (!each.suits || suits_amx(geometry)) continue;
+        each.compute(geometry, first, second, result);
+        counts.*each.counter += 1;
         return;
     }
     static std::mutex lock;

@@ -26,10 +26,10 @@ struct Geometry {
     bool operator<(const Geometry& other) const;
 };
 
-// The number of convolutions that each algorithm has computed. `plain` ones take the arrays as they are; the others
-// convert them to the layouts that oneDNN prefers. `doubled` ones are computed by doubling.cc.
+// The number of convolutions that each algorithm has computed. doubling.cc computes `doubled` ones, im2col.cc `im2col`
+// ones. `plain` ones take the arrays as they are; the others convert them to the layouts that oneDNN prefers.
 struct Counts {
-    int64_t winograd, direct, plain, bfloat16, doubled;
+    int64_t winograd, direct, plain, bfloat16, doubled, im2col;
 };
 extern Counts counts;
 

@@ -11,8 +11,7 @@
 #include <omp.h>
 
 #include "bfloat16.h"
-#include "executor.h"
-#include "mem/allocator.h"
+#include "temporary.h"
 
 namespace ganzoo {
 
@@ -86,10 +85,8 @@ void multiply_bfloat16(const Product& p, const float* left, const float* right, 
     }
     const auto align = [](size_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; };
     const size_t left_size = align(p.rows * p.inner * 2), right_size = align(p.inner * p.columns * 2);
-    const size_t size = left_size + right_size + cached.description.scratchpad_desc().get_size() + ALIGNMENT;
-    size_t allocation;
-    char* allocated = (char*)jittor::exe.temp_allocator->alloc(size, allocation);
-    char* temporary = (char*)align((size_t)allocated);
+    const Temporary lent(left_size + right_size + cached.description.scratchpad_desc().get_size());
+    char* temporary = lent.start;
     round(left, (uint16_t*)temporary, p.rows * p.inner);
     round(right, (uint16_t*)(temporary + left_size), p.inner * p.columns);
     dnnl::stream stream(engine());
@@ -100,7 +97,6 @@ void multiply_bfloat16(const Product& p, const float* left, const float* right, 
                  {DNNL_ARG_SCRATCHPAD, memory(cached.description.scratchpad_desc(), engine(),
                                               temporary + left_size + right_size)}});
     stream.wait();
-    jittor::exe.temp_allocator->free(allocated, size, allocation);
 }
 
 }  // namespace ganzoo
