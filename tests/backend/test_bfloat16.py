@@ -178,23 +178,3 @@ def test_matrix_products_and_their_derivatives_are_close_to_float64(jittor, rows
     assert max(errors) < L2_TOLERANCE, errors
     rounds = min(rows, inner, columns) >= 32
     assert (errors[0] > 1e-5) == rounds, errors  # small products stay in float32: bfloat16 is not faster
-
-
-@pytest.mark.parametrize("function", [conv2d, pooled_conv2d])
-def test_updated_weights_replace_those_in_the_cache(jittor, function):
-    rng = np.random.default_rng(5)
-    x, w = jittor.array(rounded(rng, 2, 64, 8, 8)), jittor.array(rounded(rng, 64, 64, 3, 3))
-    first = function(x, w).numpy()
-    np.testing.assert_array_equal(function(x, w).numpy(), first)  # from the cache
-    w.assign(w * 2)
-    np.testing.assert_array_equal(function(x, w).numpy(), 2 * first)
-
-
-def test_more_weights_than_the_cache_holds_are_right(jittor):
-    rng = np.random.default_rng(6)
-    x, weights = jittor.array(rounded(rng, 1, 512, 3, 3)), [rounded(rng, 512, 512, 3, 3) for _ in range(32)]
-    arrays = [jittor.array(w) for w in weights]  # 4.7 MB each in bfloat16
-    for _ in range(2):
-        for array, w in zip(arrays, weights):
-            expected = np.einsum("nchw,kchw->nk", x.numpy().astype(np.float64), w)
-            assert error(conv2d(x, array).numpy().reshape(1, 512), expected) < FLOAT32_TOLERANCE

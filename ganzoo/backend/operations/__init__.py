@@ -47,17 +47,7 @@ _NAMES = (
     "adam",
     "lerp",
 )
-_PARTS = (
-    "convolution",
-    "doubling",
-    "winograd",
-    "bilinear",
-    "im2col",
-    "conversions",
-    "packed_weights",
-    "bfloat16",
-    "matmul",
-)
+_PARTS = ("convolution", "doubling", "winograd", "bilinear", "im2col", "conversions", "bfloat16", "matmul")
 _SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), *(f"{part}.cc" for part in _PARTS))
 _HEADERS = (*(f"{part}.h" for part in _PARTS), "blocks.h", "slopes.h", "temporary.h", "tiles.h")
 IntOrPair = int | tuple[int, int]

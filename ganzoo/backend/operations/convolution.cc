@@ -16,7 +16,6 @@
 #include "conversions.h"
 #include "doubling.h"
 #include "im2col.h"
-#include "packed_weights.h"
 #include "temporary.h"
 #include "winograd.h"
 
@@ -172,22 +171,14 @@ class CachedConvolution {
         scratchpad_offset = place(scratchpad_size);
     }
 
-    void run(const float* first, const float* second, float* result, int64_t weights_id) const {
+    void run(const float* first, const float* second, float* result) const {
         dnnl::stream stream(engine());
         const Temporary lent(size);
         char* temporary = lent.start;
         char* given[] = {(char*)first, (char*)second, (char*)result};
         char* computed[3];
-        Buffer cached;
         for (int index = 0; index < 3; index++) {
             const Array& array = arrays[index];
-            if (array.is_cacheable && weights_id != 0) {
-                WeightsKey key = weights_key;
-                std::get<0>(key) = weights_id;
-                cached = packed_weights(key, array.size, array.conversion, (float*)given[index]);
-                computed[index] = cached.get();
-                continue;
-            }
             computed[index] = array.conversion ? temporary + array.offset : given[index];
             if (array.conversion && index < 2) array.conversion(given[index], computed[index]);
         }
@@ -210,8 +201,7 @@ class CachedConvolution {
     // number of bytes of a phase, or 0 if all phases share the array.
     struct Array {
         Conversion conversion;
-        size_t offset, size, phase_size;
-        bool is_cacheable;
+        size_t offset, phase_size;
     };
 
     static size_t aligned(size_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
@@ -230,18 +220,10 @@ class CachedConvolution {
         Array& array = arrays[index];
         array.phase_size = in_phases ? aligned(layout.get_size()) : 0;
         if (method.bfloat16) array.conversion = find_conversion(geometry, role, layout, array.phase_size);
-        const bool is_ours = bool(array.conversion);
-        if (in_phases && !is_ours) throw dnnl::error(dnnl_unimplemented, "no conversion");
+        if (in_phases && !array.conversion) throw dnnl::error(dnnl_unimplemented, "no conversion");
         if (!array.conversion && plain != layout)
             array.conversion = index == 2 ? reorder(layout, plain) : reorder(plain, layout);
-        array.size = layout.get_size() + 3 * array.phase_size;
-        if (is_ours && role == weights && index < 2) {
-            using tag = memory::format_tag;
-            const bool transposed = layout == memory::desc(layout.dims(), layout.data_type(), tag::OIhw16o16i2o);
-            array.is_cacheable = true;
-            weights_key = WeightsKey(0, geometry.w_format[0], in_phases ? 1 + geometry.widened : 0, transposed);
-        }
-        if (array.conversion) array.offset = place(array.size);
+        if (array.conversion) array.offset = place(layout.get_size() + 3 * array.phase_size);
     }
 
     static Conversion reorder(const memory::desc& source, const memory::desc& target) {
@@ -257,7 +239,6 @@ class CachedConvolution {
     int64_t Counts::*counter;
     std::vector<Primitive> primitives;  // one per phase
     Array arrays[3] = {};               // two inputs and the result
-    WeightsKey weights_key;             // `run` sets its first element, `weights_id`
     size_t scratchpad_offset = 0, size = 0;
 };
 
@@ -317,7 +298,7 @@ static std::shared_ptr<CachedConvolution> prepare(const Geometry& geometry) {
     throw std::runtime_error("ganzoo: oneDNN can't compute a convolution: " + reason);
 }
 
-void convolve(const Geometry& geometry, const float* first, const float* second, float* result, int64_t weights_id) {
+void convolve(const Geometry& geometry, const float* first, const float* second, float* result) {
     // These use the arrays as they are, so that nothing can be prepared.
     struct {
         bool suits;
@@ -348,7 +329,7 @@ void convolve(const Geometry& geometry, const float* first, const float* second,
         if (known.size() >= MAX_PRIMITIVES) known.clear();
         known[geometry] = prepared;
     }
-    prepared->run(first, second, result, weights_id);
+    prepared->run(first, second, result);
 }
 
 }  // namespace ganzoo

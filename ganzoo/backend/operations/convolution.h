@@ -39,9 +39,8 @@ struct WinogradMinimum {
 };
 extern WinogradMinimum winograd_minimum;
 
-// Computes `result` from the other two arrays, which are `first` and `second` in the order x, w, y. Unless `weights_id`
-// is 0, the weights in bfloat16 are kept for the next convolution with the same `weights_id`, so a number must always
-// stand for the same weights. Throws std::runtime_error if oneDNN can't compute the convolution.
-void convolve(const Geometry& geometry, const float* first, const float* second, float* result, int64_t weights_id);
+// Computes `result` from the other two arrays, which are `first` and `second` in the order x, w, y. Throws
+// std::runtime_error if oneDNN can't compute the convolution.
+void convolve(const Geometry& geometry, const float* first, const float* second, float* result);
 
 }  // namespace ganzoo

@@ -141,11 +141,7 @@ void OnednnConvOp::jit_run() {
     geometry.x_format = letters(x_format);
     geometry.w_format = letters(w_format);
     geometry.y_format = letters(y_format);
-    // Jittor never changes the values of a variable: an update of weights creates another variable, so the id stands
-    // for the values. Weights that are computed anew in each forward pass, such as StyleGAN's scaled weights, are used
-    // too few times to be kept.
-    const int64 weights_id = w->input() ? 0 : w->id;
-    ganzoo::convolve(geometry, left->ptr<float32>(), right->ptr<float32>(), result->ptr<float32>(), weights_id);
+    ganzoo::convolve(geometry, left->ptr<float32>(), right->ptr<float32>(), result->ptr<float32>());
 }
 
 #endif  // JIT_cpu
