@@ -4,6 +4,7 @@
 # make check  check format, lint, types, and the layers of imports
 # make bench  compare one iteration of each model with PyTorch (20 to 40 minutes; nothing else should run)
 # make test-cuda    run the tests that need a GPU
+# make test-amx     run the tests of bfloat16 on the CPU; where AMX is missing, it is emulated
 # make test-wheels  compile everything for CUDA 13 from pip's wheels, without a GPU (half an hour the first time)
 # make fuzz   look for files that break their readers, for MINUTES=20 per kind
 
@@ -21,7 +22,7 @@ INSTALL_JITTOR = if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3
 # On a CPU with AMX the demo trains in bfloat16.
 AMP := $(shell grep -qsw amx_bf16 /proc/cpuinfo && ! command -v nvidia-smi >/dev/null && echo --precision amp)
 
-.PHONY: demo test test-fast test-cuda test-wheels check bench fuzz clean
+.PHONY: demo test test-fast test-cuda test-amx test-wheels check bench fuzz clean
 
 demo: $(VENV)/installed
 	$(BIN)/ganzoo zoo
@@ -46,6 +47,9 @@ test-fast: $(VENV)/installed-dev
 
 test-cuda: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m cuda -rs
+
+test-amx: $(VENV)/installed-dev
+	$(BIN)/python -m tests.support.amx pytest tests/backend/test_bfloat16.py tests/cli/test_train_precision.py
 
 test-wheels: $(VENV)/installed-dev
 	$(PIP_INSTALL) --editable '.[cuda13]'
