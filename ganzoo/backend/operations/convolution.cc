@@ -299,7 +299,7 @@ static std::shared_ptr<CachedConvolution> prepare(const Geometry& geometry) {
 }
 
 void convolve(const Geometry& geometry, const float* first, const float* second, float* result) {
-    // These use the arrays as they are, so that nothing can be prepared.
+    // These need no primitives, so there is nothing to cache.
     struct {
         bool suits;
         void (*compute)(const Geometry&, const float*, const float*, float*);
