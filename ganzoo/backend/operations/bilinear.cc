@@ -11,7 +11,11 @@
 namespace ganzoo {
 
 static const int64_t TILES = 512;  // about as many are computed at once, so that they stay in the caches
-static const int64_t ROWS = 32;    // of a task, at most, for the same reason
+#ifdef __AVX512F__
+static const int64_t ROWS = 32;  // of a task, at most, for the same reason
+#else
+static const int64_t ROWS = 64;
+#endif
 static const int64_t GRADIENT_ROWS = 128;  // of a task that computes gradients of weights
 static const int64_t STEP = 8;             // rows of a task are a multiple of it
 
@@ -27,8 +31,8 @@ class Computation {
         rows_are_y = problem.result == Problem::y || (to_weights && more_y);
         outputs = rows_are_y ? problem.y_channels : problem.x_channels;
         inputs = rows_are_y ? problem.x_channels : problem.y_channels;
-        const int64_t share = (outputs + threads * STEP - 1) / (threads * STEP) * STEP;
-        rows = std::min(to_weights ? GRADIENT_ROWS : ROWS, share);
+        rows = divide(outputs, threads * divide(outputs, threads * (to_weights ? GRADIENT_ROWS : ROWS)));
+        rows = divide(rows, STEP) * STEP;
         const int64_t most = std::max<int64_t>(1, TILES / (problem.tile_rows * problem.tile_columns));
         tiles = {std::min(problem.batch, most), problem.tile_rows, problem.tile_columns};
         const int64_t count = tiles.count();
@@ -55,6 +59,9 @@ class Computation {
     }
 
    private:
+    // Rounds up.
+    static int64_t divide(int64_t number, int64_t by) { return (number + by - 1) / by; }
+
     void run_tasks(float* scratch, const float* w, float* result, bool accumulate) const {
         dnnl_status_t status = dnnl_success;
         #pragma omp parallel for schedule(dynamic)
@@ -84,8 +91,8 @@ class Computation {
         for (size_t product = 0; product < sum_of.size(); product++) {
             const int sum = sum_of[product];
             const auto found = dnnl_sgemm(outer ? 'N' : 'T', 'N', count, sums.columns, inputs, 1.0f,
-                                          weights[algorithm.w_of[product]], weights.columns, others[other_of[product]],
-                                          sums.columns, begun[sum], sums[sum], sums.columns);
+                                          weights[algorithm.w_of[product]], weights.stride(), others[other_of[product]],
+                                          sums.stride(), begun[sum], sums[sum], sums.stride());
             if (found != dnnl_success) return found;
             begun[sum] = true;
         }
@@ -99,14 +106,14 @@ class Computation {
     // Computes the gradients of the weights of `count` channels, from channel `from` on.
     dnnl_status_t sum_weights(float* own, int64_t from, int64_t count, float* result, bool accumulate) const {
         const Matrices sums{own, count, inputs};
-        const int64_t columns = tiles.count();
+        const int64_t columns = tiles.count(), stride = x_sums.stride();
         std::vector<bool> begun(algorithm.w_sums);
         for (size_t product = 0; product < algorithm.w_of.size(); product++) {
             const int sum = algorithm.w_of[product];
             const float *left = y_sums[algorithm.y_of[product]], *right = x_sums[algorithm.x_of[product]];
             if (!rows_are_y) std::swap(left, right);
-            const auto found = dnnl_sgemm('N', 'T', count, inputs, columns, 1.0f, left + from * columns, columns, right,
-                                          columns, begun[sum], sums[sum], inputs);
+            const auto found = dnnl_sgemm('N', 'T', count, inputs, columns, 1.0f, left + from * stride, stride, right,
+                                          stride, begun[sum], sums[sum], sums.stride());
             if (found != dnnl_success) return found;
             begun[sum] = true;
         }

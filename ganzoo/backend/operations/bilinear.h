@@ -8,13 +8,16 @@ namespace ganzoo {
 
 const int64_t KERNEL = 9;  // weights of a pair of channels
 
-// Matrices of the same shape, one after the other.
+// Matrices of the same shape, one after the other. If rows or matrices began at multiples of large powers of two, they
+// would share a few sets of the caches, and products would take up to 1.7 times as long.
 struct Matrices {
     float* start;
     int64_t rows, columns;
 
-    // Space between the matrices keeps them in different sets of the caches.
-    static int64_t size(int64_t rows, int64_t columns) { return rows * columns + 16; }
+    // Numbers from the start of a row to the start of the next: of long rows, an odd multiple of 16.
+    static int64_t stride(int64_t columns) { return columns < 64 ? columns : ((columns + 15) / 16 | 1) * 16; }
+    static int64_t size(int64_t rows, int64_t columns) { return rows * stride(columns) + 16; }
+    int64_t stride() const { return stride(columns); }
     float* operator[](int index) const { return start + index * size(rows, columns); }
 };
 

@@ -54,7 +54,7 @@ static void spread_small(const float* x, const Matrices& to, const Tiles& tiles)
     with_width(tiles.width, [=](auto constant) {
         for_rows(to.rows, tiles, [=](int64_t channel, int64_t image, int64_t row) {
             const float* top = x + ((image * to.rows + channel) * tiles.height + row) * 4 * tiles.width;
-            const int64_t at = channel * to.columns + (image * tiles.height + row) * tiles.width;
+            const int64_t at = channel * to.stride() + (image * tiles.height + row) * tiles.width;
             spread_small_row<decltype(constant)::value>(top, to, at, tiles.width);
         });
     });
@@ -82,7 +82,7 @@ static void gather_small(const Matrices& from, float* x, int64_t channels, const
             for (int64_t row = 0; row < tiles.images * tiles.height; row++) {
                 const int64_t image = row / tiles.height;
                 float* top = x + ((image * (channels - 1) + channel) * tiles.height + row) * 4 * tiles.width;
-                const int64_t at = channel * from.columns + row * tiles.width;
+                const int64_t at = channel * from.stride() + row * tiles.width;
                 gather_small_row<decltype(constant)::value>(from, at, top, tiles.width);
             }
     });
@@ -135,7 +135,7 @@ static void gather_large(const Matrices& from, float* y, int64_t channels, const
         for (int64_t channel = 0; channel < from.rows; channel++)
             for (int64_t row = 0; row < tiles.images * tiles.height; row++) {
                 const int64_t image = row / tiles.height, tile = row % tiles.height;
-                const int64_t at = channel * from.columns + row * width;
+                const int64_t at = channel * from.stride() + row * width;
                 float* to = y + ((image * (channels - 1) + channel) * tiles.height + row) * 16 * width;
                 for (int part = 0; part < 4; part++) {
                     for (int column = 0; column < PRODUCTS; column++)
@@ -194,20 +194,21 @@ static void spread_large(const float* y, const Matrices& to, const Tiles& tiles)
     });
 }
 
-// w0, w1, w2 -> w2, w0 + w1, w0 + w1 + w2, w1
-static inline void spread_taps(const Weights* w, int step, Weights* sums, int sum_step) {
+// w0, w1, w2 -> w2, w0 + w1, w0 + w1 + w2, w1. This is an object because the compiler does not inline functions that
+// are passed by pointer.
+static const auto spread_taps = [](const Weights* w, int step, Weights* sums, int sum_step) {
     sums[0] = w[2 * step];
     sums[sum_step] = w[0] + w[step];
     sums[2 * sum_step] = sums[sum_step] + w[2 * step];
     sums[3 * sum_step] = w[step];
-}
+};
 
 // The adjoint of `spread_taps`.
-static inline void gather_taps(const Weights* sums, int sum_step, Weights* w, int step) {
+static const auto gather_taps = [](const Weights* sums, int sum_step, Weights* w, int step) {
     w[0] = sums[sum_step] + sums[2 * sum_step];
     w[step] = w[0] + sums[3 * sum_step];
     w[2 * step] = sums[0] + sums[2 * sum_step];
-}
+};
 
 static void spread_weights(const float* w, const Matrices& to, const Kernels3x3& kernels) {
     spread_kernels<WEIGHTS>(w, to, kernels, spread_taps);

@@ -45,7 +45,7 @@ void for_lines(const float* images, const Matrices& to, const Tiles& tiles, Work
             const float* first = images + ((image * to.rows + channel) * tiles.height + row) * 4 * side;
             const float* const lines[6] = {row > 0 ? first - side : zeros, first, first + side, first + 2 * side,
                                            first + 3 * side, row < tiles.height - 1 ? first + 4 * side : zeros};
-            work(width, lines, channel * to.columns + (image * tiles.height + row) * tiles.width);
+            work(width, lines, channel * to.stride() + (image * tiles.height + row) * tiles.width);
         });
     });
 }
@@ -133,6 +133,20 @@ static inline void interleave(const float* first, const float* second, const flo
 const int64_t LANES = 16;
 typedef LanesOf<LANES>::type Weights;
 
+// Numbers of which only the first `count` are in memory. The compiler copies a fixed number of bytes by vector
+// instructions, and any other number by slow ones.
+inline Weights load(const float* from, int64_t count) {
+    if (count == LANES) return load<Weights>(from);
+    Weights lanes{};
+    std::memcpy(&lanes, from, count * sizeof(float));
+    return lanes;
+}
+
+inline void store(const Weights& lanes, int64_t count, float* to) {
+    if (count == LANES) return store(lanes, to);
+    std::memcpy(to, &lanes, count * sizeof(float));
+}
+
 inline int place_of(int tap, const Kernels3x3& kernels) { return kernels.rotated ? KERNEL - 1 - tap : tap; }
 
 // Reads the kernels of `count` columns.
@@ -166,7 +180,7 @@ void spread_kernels(const float* w, const Matrices& to, const Kernels3x3& kernel
             for (int line = 0; line < 3; line++) spread(taps + 3 * line, 1, lines + SUMS * line, 1);
             for (int line = 0; line < SUMS; line++) spread(lines + line, SUMS, sums + line, SUMS);
             for (int sum = 0; sum < SUMS * SUMS; sum++)
-                std::memcpy(to[sum] + row * to.columns + column, &sums[sum], count * sizeof(float));
+                store(sums[sum], count, to[sum] + row * to.stride() + column);
         }
 }
 
@@ -176,9 +190,9 @@ void gather_kernels(const Matrices& from, float* w, const Kernels3x3& kernels, b
     for (int64_t row = 0; row < from.rows; row++)
         for (int64_t column = 0; column < from.columns; column += LANES) {
             const int64_t count = std::min(LANES, from.columns - column);
-            Weights taps[KERNEL], lines[3 * SUMS], sums[SUMS * SUMS] = {};
+            Weights taps[KERNEL], lines[3 * SUMS], sums[SUMS * SUMS];
             for (int sum = 0; sum < SUMS * SUMS; sum++)
-                std::memcpy(&sums[sum], from[sum] + row * from.columns + column, count * sizeof(float));
+                sums[sum] = load(from[sum] + row * from.stride() + column, count);
             for (int line = 0; line < SUMS; line++) gather(sums + line, SUMS, lines + line, SUMS);
             for (int line = 0; line < 3; line++) gather(lines + SUMS * line, 1, taps + 3 * line, 1);
             const int64_t at = row * kernels.row_stride + column * kernels.column_stride;

@@ -118,7 +118,7 @@ static void gather_y(const Matrices& from, float* images, int64_t channels, cons
             for (int64_t row = 0; row < tiles.images * tiles.height; row++) {
                 const int64_t image = row / tiles.height;
                 float* first = images + ((image * (channels - 1) + channel) * tiles.height + row) * 16 * width;
-                const int64_t at = channel * from.columns + row * width;
+                const int64_t at = channel * from.stride() + row * width;
                 gather_y_row<decltype(constant)::value>(from, at, first, lines, width);
             }
     });
@@ -156,7 +156,8 @@ static void spread_y(const float* images, const Matrices& to, const Tiles& tiles
     });
 }
 
-static inline void spread_taps(const Weights* w, int step, Weights* sums, int sum_step) {
+// These two are objects because the compiler does not inline functions that are passed by pointer.
+static const auto spread_taps = [](const Weights* w, int step, Weights* sums, int sum_step) {
     const Weights ends = w[0] + w[2 * step], far = w[0] / 24 + w[2 * step] / 6;
     sums[0] = w[0] / 4;
     sums[sum_step] = (ends + w[step]) / -6;
@@ -164,15 +165,15 @@ static inline void spread_taps(const Weights* w, int step, Weights* sums, int su
     sums[3 * sum_step] = far + w[step] / 12;
     sums[4 * sum_step] = far - w[step] / 12;
     sums[5 * sum_step] = w[2 * step];
-}
+};
 
 // The adjoint of `spread_taps`.
-static inline void gather_taps(const Weights* sums, int sum_step, Weights* w, int step) {
+static const auto gather_taps = [](const Weights* sums, int sum_step, Weights* w, int step) {
     const Weights near = (sums[sum_step] + sums[2 * sum_step]) / -6, far = sums[3 * sum_step] + sums[4 * sum_step];
     w[0] = sums[0] / 4 + near + far / 24;
     w[step] = (sums[2 * sum_step] - sums[sum_step]) / 6 + (sums[3 * sum_step] - sums[4 * sum_step]) / 12;
     w[2 * step] = near + far / 6 + sums[5 * sum_step];
-}
+};
 
 static void spread_weights(const float* w, const Matrices& to, const Kernels3x3& kernels) {
     spread_kernels<PRODUCTS>(w, to, kernels, spread_taps);
