@@ -47,7 +47,7 @@ LOSS_TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "amp": 0.1}
 # to three seeds of the noise.
 NOISE_SEEDS = (0, 1, 2)
 # Results with the same values of all these keys measure the same thing; the latest is kept.
-KEYS = ("processor", "device", "gpu", "precision", "model", "size", "batch")
+KEYS = ("processor", "instruction_sets", "device", "gpu", "precision", "model", "size", "batch")
 UTILISATION_SECONDS = 3.0  # the utilisation of a GPU is measured over this time
 
 
@@ -255,7 +255,7 @@ def instruction_sets() -> list[str]:
 
 def merge(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return all results, the new ones in place of old ones of the same row, processor and precision."""
-    results = {tuple(result.get(key) for key in KEYS): result for result in [*old, *new]}
+    results = {json.dumps([result.get(key) for key in KEYS]): result for result in [*old, *new]}
     return list(results.values())
 
 

@@ -27,6 +27,8 @@ PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 PRECISIONS = ("tf32", "fp32", "amp")  # of matrix products and convolutions
 _AMX_FLAGS = {"amx_tile", "amx_bf16", "avx512_bf16"}
+# The beginnings of Linux's names of the instructions that compilers use unasked.
+_COMPILER_FLAGS = ("abm", "avx", "bmi", "f16c", "fma", "movbe", "popcnt", "sse", "ssse", "tbm", "xop")
 _AMX_ISA = "AVX512_CORE_AMX"  # as oneDNN calls processors with AMX
 # How often a waiting thread looks for work before it sleeps.
 _SPINS = "1000"
@@ -60,9 +62,12 @@ def cache_name(device: str) -> str:
     """Return the name of the cache. Each device has its own, because a core compiled for the CPU would shadow one
     compiled for CUDA. Each installation of Jittor has its own: in a shared cache, Jittor would recompile the core
     whenever another virtual environment has compiled it. That takes minutes and ends any process that is starting.
+    Processors with other instructions have caches of their own, because code compiled for one can crash another.
+    Jittor distinguishes them by name only, and virtual machines call processors of several generations by one name.
     NumPy 1 and 2 have caches of their own, because arrays have different structures in them."""
-    installation = hashlib.sha256(str(_jittor_init() or "").encode()).hexdigest()[:8]
-    return f"ganzoo-{device}-{installation}{'-numpy2' if compatibility.is_numpy_2() else ''}"
+    instructions = sorted(flag for flag in processor_flags() if flag.startswith(_COMPILER_FLAGS))
+    key = hashlib.sha256(repr((str(_jittor_init() or ""), instructions)).encode()).hexdigest()[:8]
+    return f"ganzoo-{device}-{key}{'-numpy2' if compatibility.is_numpy_2() else ''}"
 
 
 def _jittor_init() -> Path | None:

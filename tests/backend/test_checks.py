@@ -234,6 +234,15 @@ def test_virtual_environments_have_separate_caches(monkeypatch):
     assert len(names) == 4
 
 
+def test_processors_with_other_instructions_have_separate_caches(monkeypatch):
+    """Two virtual machines with one home can have processors of the same name, of which only one has AVX-512."""
+    found = []
+    for flags in ({"avx2", "fma"}, {"avx2", "fma", "avx512f"}, {"avx2", "fma", "ibpb"}):
+        monkeypatch.setattr(environment, "processor_flags", lambda given=flags: given)
+        found.append(environment.cache_name("cpu"))
+    assert found[0] == found[2] != found[1], "an update of Linux, which may add other flags, should not recompile all"
+
+
 NEW, OLD = GPU("New GPU", (9, 0), 1 << 34), GPU("Old GPU", (6, 1), 1 << 33)
 
 

@@ -128,7 +128,12 @@ def test_the_table_omits_a_cold_start_that_was_not_measured(published):
 def test_a_new_result_replaces_only_that_of_the_same_row_processor_and_precision(published):
     import run
 
-    for key, value in (("processor", "another"), ("precision", "tf32"), ("size", 1)):
+    for key, value in (
+        ("processor", "another"),
+        ("instruction_sets", ["AVX2"]),
+        ("precision", "tf32"),
+        ("size", 1),
+    ):
         assert len(run.merge(published, [{**published[0], key: value}])) == len(published) + 1
     merged = run.merge(published, [{**published[0], "ratio": 99.0}])
     assert len(merged) == len(published)
