@@ -96,13 +96,14 @@ def load(jittor: Any) -> None:
     if folder is None:
         return
     here = sources_in(Path(jittor.flags.cache_path))
+    folders = f'-I"{here}" -I"{folder}/include"'
     libraries = f'-L"{folder}/lib" -lmkldnn -Wl,-rpath,"{folder}/lib"'
     try:
         module = jittor.compiler.compile_custom_ops(
             [str(here / name) for name in _SOURCES],
-            # Jittor adds -O2. Square roots are vectorised only if they need not set errno, and arrays of vectors are
-            # kept in registers only if the loops over them are unrolled.
-            extra_flags=f' -fopenmp -fno-math-errno -fpeel-loops -I"{here}" -I"{folder}/include" {libraries} ',
+            # Jittor adds -O2. Square roots are vectorised only if they need not set errno, comparisons for AVX2 only if
+            # they need not trap, and arrays of vectors are kept in registers only if the loops over them are unrolled.
+            extra_flags=f" -fopenmp -fno-math-errno -fno-trapping-math -fpeel-loops {folders} {libraries} ",
             return_module=True,
             gen_name_=here.name,
         )
