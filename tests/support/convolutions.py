@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ganzoo import conv2d
 from ganzoo.backend import operations
 
 MAX_ERROR = 5e-6  # relative, in the L2 norm
@@ -88,3 +89,35 @@ def numpy_gradients(x: np.ndarray, w: np.ndarray, dy: np.ndarray, case: Case) ->
         ]
         dx[:, :, i * d : i * d + height * s : s, j * d : j * d + width * s : s] += np.concatenate(taps, 1)
     return dx[:, :, p : p + x.shape[2], p : p + x.shape[3]], dw
+
+
+def random_arrays(case: Case) -> list[np.ndarray]:
+    """Return x, w and dy, and another x and w, the directions of second derivatives."""
+    rng = np.random.default_rng(list(case))
+    x, w = (case.batch, case.inputs, case.height, case.width), (case.outputs, case.inputs, case.kernel, case.kernel)
+    y = numpy_conv(np.zeros(x), np.zeros(w), case).shape
+    return [rng.standard_normal(shape, dtype=np.float32) for shape in (x, w, y, x, w)]
+
+
+def check_convolution(jt: Any, case: Case) -> dict[str, int]:
+    """Compare a convolution, its gradients, and the gradients of <dx, a> + <dw, b> with respect to x, w and dy. Return
+    how they were computed."""
+    arrays = random_arrays(case)
+    x, w, dy, a, b = map(jt.array, arrays)
+    jt.sync_all()
+    before = operations.counts()
+    y = conv2d(x, w, case.stride, case.padding, case.dilation)
+    dx, dw = jt.grad((y * dy).sum(), [x, w])
+    second = jt.grad((dx * a).sum() + (dw * b).sum(), [x, w, dy])
+    jt.sync_all()
+
+    x64, w64, dy64, a64, b64 = (array.astype(np.float64) for array in arrays)
+    expected_dx, expected_dw = numpy_gradients(x64, w64, dy64, case)
+    assert_close(y, numpy_conv(x64, w64, case))
+    assert_close(dx, expected_dx)
+    assert_close(dw, expected_dw)
+    (from_b, _), (_, from_a) = numpy_gradients(x64, b64, dy64, case), numpy_gradients(a64, w64, dy64, case)
+    expected = (from_b, from_a, numpy_conv(a64, w64, case) + numpy_conv(x64, b64, case))
+    for found, wanted in zip(second, expected):
+        assert_close(found, wanted)
+    return computed_since(before)

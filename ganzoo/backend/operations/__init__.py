@@ -47,9 +47,19 @@ _NAMES = (
     "adam",
     "lerp",
 )
-_PARTS = ("convolution", "doubling", "winograd", "bilinear", "im2col", "conversions", "bfloat16", "matmul")
+_PARTS = (
+    "convolution",
+    "doubling",
+    "winograd",
+    "bilinear",
+    "im2col",
+    "few_channels",
+    "conversions",
+    "bfloat16",
+    "matmul",
+)
 _SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), *(f"{part}.cc" for part in _PARTS))
-_HEADERS = (*(f"{part}.h" for part in _PARTS), "blocks.h", "slopes.h", "temporary.h", "tiles.h")
+_HEADERS = (*(f"{part}.h" for part in _PARTS), "blocks.h", "lanes.h", "slopes.h", "temporary.h", "tiles.h")
 IntOrPair = int | tuple[int, int]
 
 
@@ -86,6 +96,7 @@ class Counts(NamedTuple):
     bfloat16: int
     doubled: int
     im2col: int
+    few_channels: int
 
 
 def load(jittor: Any) -> None:

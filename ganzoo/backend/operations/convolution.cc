@@ -15,6 +15,7 @@
 #include "bfloat16.h"
 #include "conversions.h"
 #include "doubling.h"
+#include "few_channels.h"
 #include "im2col.h"
 #include "temporary.h"
 #include "winograd.h"
@@ -306,6 +307,7 @@ void convolve(const Geometry& geometry, const float* first, const float* second,
         int64_t Counts::*counter;
     } const algorithms[] = {
         {suits_im2col(geometry), convolve_im2col, &Counts::im2col},
+        {suits_few_channels(geometry), convolve_few_channels, &Counts::few_channels},
         {suits_doubling(geometry), convolve_doubled, &Counts::doubled},
         {prefers_tiles(geometry), convolve_winograd, &Counts::winograd},
     };

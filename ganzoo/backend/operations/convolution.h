@@ -26,10 +26,11 @@ struct Geometry {
     bool operator<(const Geometry& other) const;
 };
 
-// The number of convolutions that each algorithm has computed. doubling.cc computes `doubled` ones, im2col.cc `im2col`
-// ones. `plain` ones take the arrays as they are; the others convert them to the layouts that oneDNN prefers.
+// The number of convolutions that each algorithm has computed. doubling.cc computes `doubled` ones; im2col.cc and
+// few_channels.cc compute those of their names. `plain` ones take the arrays as they are; the others convert them to the
+// layouts that oneDNN prefers.
 struct Counts {
-    int64_t winograd, direct, plain, bfloat16, doubled, im2col;
+    int64_t winograd, direct, plain, bfloat16, doubled, im2col, few_channels;
 };
 extern Counts counts;
 

@@ -165,6 +165,7 @@ void ganzoo_convolution_counts(int64_t* found) {
     found[3] = ganzoo::counts.bfloat16;
     found[4] = ganzoo::counts.doubled;
     found[5] = ganzoo::counts.im2col;
+    found[6] = ganzoo::counts.few_channels;
 }
 
 void ganzoo_swap_winograd_minimum(int* channels, int* pixels) {

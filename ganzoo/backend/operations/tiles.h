@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bilinear.h"
+#include "lanes.h"
 
 namespace ganzoo {
 
@@ -57,25 +58,6 @@ inline void fill(float* array, int64_t size, Value value) {
     for (int64_t i = 0; i < size; i++) array[i] = value(i);
 }
 
-// N neighbouring numbers. The compiler does not vectorise loops over arrays of numbers, but computes with these as with
-// single ones.
-template <int64_t N>
-struct LanesOf {
-    typedef float type __attribute__((vector_size(N * sizeof(float))));
-};
-
-template <class Lanes>
-static inline Lanes load(const float* from) {
-    Lanes lanes;
-    std::memcpy(&lanes, from, sizeof(Lanes));
-    return lanes;
-}
-
-template <class Lanes>
-static inline void store(const Lanes& lanes, float* to) {
-    std::memcpy(to, &lanes, sizeof(Lanes));
-}
-
 // Calls work(i, lanes) for the numbers i, i + 1, ... that `lanes` holds, which together are 0 to `size` - 1. If N is
 // not 0, `size` is a multiple of it.
 template <int64_t N, class Work>
@@ -84,13 +66,6 @@ static inline void in_lanes(int64_t size, Work work) {
     int64_t i = 0;
     for (; i + step <= size; i += step) work(i, typename LanesOf<step>::type{});
     for (; i < size; i++) work(i, LanesOf<1>::type{});
-}
-
-// Returns memory for so many numbers, until the next call on this thread.
-inline float* numbers(int64_t count) {
-    static thread_local std::vector<float> memory;
-    if ((int64_t)memory.size() < count) memory.resize(count);
-    return memory.data();
 }
 
 // A line of pixels in tiles of four, divided by their place in the tile. Before the fourth pixels and after the first
