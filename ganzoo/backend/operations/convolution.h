@@ -27,8 +27,8 @@ struct Geometry {
 };
 
 // The number of convolutions that each algorithm has computed. doubling.cc computes `doubled` ones; im2col.cc and
-// few_channels.cc compute those of their names. `plain` ones take the arrays as they are; the others convert them to the
-// layouts that oneDNN prefers.
+// few_channels.cc compute those of their names. `plain` ones take the arrays as they are; the others convert them to
+// the layouts that oneDNN prefers.
 struct Counts {
     int64_t winograd, direct, plain, bfloat16, doubled, im2col, few_channels;
 };

@@ -12,6 +12,7 @@ static const int64_t MAX_FEW = 4;
 static const int64_t MIN_MANY = 16;
 static const int64_t ROWS = 16;  // of an image, computed at once, so that they stay in the caches
 static const int64_t TAPS = 9;
+static const int64_t PARALLEL_THRESHOLD = 4000000;  // fewest multiplications for which waking threads is worthwhile
 #ifdef __AVX512F__
 static const int64_t WIDTH = 16;  // numbers in a register
 #else
@@ -19,13 +20,12 @@ static const int64_t WIDTH = 8;
 #endif
 typedef LanesOf<WIDTH>::type Lanes;
 
-// oneDNN pads images of few channels, such as RGB, to 8 or 16, and rearranges the others. Here, sums of products are
-// kept in registers for a few pixels side by side (`chunk` registers per channel) while the loops go over everything
-// that is added up.
+// oneDNN pads images of few channels, such as RGB, to 8 or 16, and rearranges the others. Here, the arrays stay as they
+// are. Sums for neighbouring pixels are kept in `chunk` registers per channel while products are added to them.
 //
-// Of x and y, `few` are the images of few channels, `many` the others. In all three directions,
-// few[f, pixel] * many[m, pixel + tap] belongs to the weight of f, m and the tap. If x are the few, taps point from y to
-// x, so they are rotated.
+// Of x and y, `few` are the images of few channels, `many` the others. In all three directions, the product
+// few[f, pixel] * many[m, pixel + tap] belongs to the weight of f, m and the tap. If x are the few, taps point the
+// other way, so kernels are rotated.
 class FewChannels {
    public:
     explicit FewChannels(const Geometry& g)
@@ -38,11 +38,12 @@ class FewChannels {
     void to_few(const float* from, const float* w, float* to) const {
         with_sizes([=](auto few_channels, auto chunk) {
             for_blocks([=](int64_t image, int64_t first, int64_t rows) {
+                constexpr int64_t F = decltype(few_channels)::value, C = decltype(chunk)::value;
                 float* padded = numbers((rows + 2) * (width + 2));
+                float* result = to + (image * few * height + first) * width;
                 for (int64_t m = 0; m < many; m++) {
                     pad(from + (image * many + m) * height * width, first, rows, padded);
-                    add_to_few<decltype(few_channels)::value, decltype(chunk)::value>(padded, w + m * many_stride, rows, m > 0,
-                                                        to + (image * few * height + first) * width);
+                    add_to_few<F, C>(padded, w + m * many_stride, rows, m > 0, result);
                 }
             });
         });
@@ -52,13 +53,14 @@ class FewChannels {
     void to_many(const float* from, const float* w, float* to) const {
         with_sizes([=](auto few_channels, auto chunk) {
             for_blocks([=](int64_t image, int64_t first, int64_t rows) {
-                float* padded = numbers(few * (rows + 2) * (width + 2));
-                for (int64_t f = 0; f < few; f++)
-                    pad(from + (image * few + f) * height * width, first, rows,
-                        padded + f * (rows + 2) * (width + 2));
+                constexpr int64_t F = decltype(few_channels)::value, C = decltype(chunk)::value;
+                const int64_t size = (rows + 2) * (width + 2);
+                float* padded = numbers(F * size);
+                for (int64_t f = 0; f < F; f++)
+                    pad(from + (image * F + f) * height * width, first, rows, padded + f * size);
                 for (int64_t m = 0; m < many; m++)
-                    sum_few<decltype(few_channels)::value, decltype(chunk)::value>(padded, w + m * many_stride, rows,
-                                                     to + ((image * many + m) * height + first) * width);
+                    sum_few<F, C>(padded, w + m * many_stride, rows,
+                                  to + ((image * many + m) * height + first) * width);
             });
         });
     }
@@ -66,18 +68,18 @@ class FewChannels {
     // Computes the gradients of the weights.
     void to_weights(const float* from_few, const float* from_many, float* w) const {
         with_sizes([=](auto few_channels, auto) {
-            #pragma omp parallel for
+            constexpr int64_t F = decltype(few_channels)::value;
+            #pragma omp parallel for if(is_large())
             for (int64_t m = 0; m < many; m++) {
                 float* padded = numbers((ROWS + 2) * (width + 2));
-                float sums[decltype(few_channels)::value * TAPS] = {};
+                float sums[F * TAPS] = {};
                 for (int64_t image = 0; image < images; image++)
                     for (int64_t first = 0; first < height; first += ROWS) {
                         const int64_t rows = std::min(ROWS, height - first);
                         pad(from_many + (image * many + m) * height * width, first, rows, padded);
-                        add_products<decltype(few_channels)::value>(from_few + (image * few * height + first) * width, padded, rows,
-                                                     sums);
+                        add_products<F>(from_few + (image * F * height + first) * width, padded, rows, sums);
                     }
-                for (int64_t f = 0; f < few; f++)
+                for (int64_t f = 0; f < F; f++)
                     for (int64_t tap = 0; tap < TAPS; tap++)
                         w[f * few_stride + m * many_stride + place(tap, !y_is_few)] = sums[f * TAPS + tap];
             }
@@ -87,6 +89,7 @@ class FewChannels {
     const bool y_is_few;
 
    private:
+    bool is_large() const { return TAPS * few * many * images * height * width >= PARALLEL_THRESHOLD; }
     static int64_t place(int64_t tap, bool rotated) { return rotated ? TAPS - 1 - tap : tap; }
 
     // Calls work(F, C) with integral constants: the number of few channels, and how many registers of pixels side by
@@ -109,7 +112,7 @@ class FewChannels {
     // Calls work(image, first row, number of rows) for blocks of rows on all threads.
     template <class Work>
     void for_blocks(Work work) const {
-        #pragma omp parallel for collapse(2)
+        #pragma omp parallel for collapse(2) if(is_large())
         for (int64_t image = 0; image < images; image++)
             for (int64_t first = 0; first < height; first += ROWS)
                 work(image, first, std::min(ROWS, height - first));
