@@ -79,8 +79,8 @@ def check(jt: Any, name: str, shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize(
     "shape",
-    [(2, 64, 80, 2, 3), (1, 130, 64, 1, 1), (3, 64, 64, 16, 8), (70, 64, 65, 2, 2)],
-    ids=["few tiles", "one tile", "wide images", "many images"],
+    [(2, 64, 80, 2, 3), (1, 130, 64, 1, 1), (3, 64, 64, 16, 8), (70, 64, 65, 2, 2), (1, 256, 320, 6, 6)],
+    ids=["few tiles", "one tile", "wide images", "many images", "many channels"],
 )
 def test_convolutions_match_numpy(jittor, name, shape):
     before = operations.counts()

@@ -38,7 +38,8 @@ class Computation {
         const int64_t count = tiles.count();
         x_size = problem.result == Problem::x ? 0 : algorithm.x_sums * Matrices::size(problem.x_channels, count);
         y_size = problem.result == Problem::y ? 0 : algorithm.y_sums * Matrices::size(problem.y_channels, count);
-        weights_size = algorithm.w_sums * Matrices::size(rows, inputs);
+        // The weights may be in memory the other way round.
+        weights_size = algorithm.w_sums * std::max(Matrices::size(rows, inputs), Matrices::size(inputs, rows));
         const int result_sums = rows_are_y ? algorithm.y_sums : algorithm.x_sums;
         results_size = to_weights ? 0 : result_sums * Matrices::size(rows, count);
     }
