@@ -11,12 +11,13 @@
 namespace ganzoo {
 
 static const int64_t TILES = 512;  // about as many are computed at once, so that they stay in the caches
+// Most rows of a task, for the same reason.
 #ifdef __AVX512F__
-static const int64_t ROWS = 32;  // of a task, at most, for the same reason
+static const int64_t ROWS = 32;
 #else
 static const int64_t ROWS = 64;
 #endif
-static const int64_t GRADIENT_ROWS = 128;  // of a task that computes gradients of weights
+static const int64_t GRADIENT_ROWS = 128;  // the same for gradients of weights
 static const int64_t STEP = 8;             // rows of a task are a multiple of it
 
 // Computes some images of a batch at once. Each task computes some rows of all matrix products, and adds the products
@@ -31,6 +32,7 @@ class Computation {
         rows_are_y = problem.result == Problem::y || (to_weights && more_y);
         outputs = rows_are_y ? problem.y_channels : problem.x_channels;
         inputs = rows_are_y ? problem.x_channels : problem.y_channels;
+        // All threads get the same number of tasks.
         rows = divide(outputs, threads * divide(outputs, threads * (to_weights ? GRADIENT_ROWS : ROWS)));
         rows = divide(rows, STEP) * STEP;
         const int64_t most = std::max<int64_t>(1, TILES / (problem.tile_rows * problem.tile_columns));
