@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ganzoo import conv_transpose2d
 from ganzoo.backend import operations
+from ganzoo.errors import ShapeError
 from tests.support.processor import HAS_AVX, HAS_AVX512
 from tests.support.reference import needs_torch, run_reference
 
@@ -25,7 +27,7 @@ CASES: dict[str, dict[str, Any]] = {
     "winograd": {"x": (2, 64, 16, 16), "weight": (64, 64, 3, 3), "padding": 1, "algorithm": "winograd"},
     "winograd, odd sizes": {"x": (3, 64, 9, 13), "weight": (80, 64, 3, 3), "padding": 1, "algorithm": WINOGRAD},
     "winograd, no padding": {"x": (2, 64, 12, 12), "weight": (64, 64, 3, 3), "algorithm": WINOGRAD},
-    "few channels": {"x": (2, 16, 8, 8), "weight": (32, 16, 3, 3), "padding": 1, "algorithm": "direct"},
+    "below Winograd's channels": {"x": (2, 16, 8, 8), "weight": (32, 16, 3, 3), "padding": 1, "algorithm": "direct"},
     "few pixels": {"x": (2, 65, 4, 4), "weight": (64, 65, 3, 3), "padding": 1, "algorithm": "direct"},
     "from RGB": {"x": (2, 3, 16, 16), "weight": (64, 3, 1, 1), "algorithm": "plain"},
     "to RGB": {"x": (2, 64, 16, 16), "weight": (3, 64, 1, 1), "algorithm": "plain"},
@@ -96,7 +98,7 @@ def test_transposed_convolutions_match_pytorch(jittor, name, tmp_path):
 
 
 @needs_torch
-@pytest.mark.parametrize("name", ["few channels", "few pixels"])
+@pytest.mark.parametrize("name", ["below Winograd's channels", "few pixels"])
 def test_winograd_is_right_below_its_usual_sizes(jittor, name, tmp_path):
     case = {**CASES[name], "x": (3, *CASES[name]["x"][1:])}  # a new shape, for which no primitive is cached
     before = operations.counts().winograd
@@ -279,6 +281,20 @@ def test_a_library_that_a_process_has_loaded_is_not_replaced_by_another_version(
     assert theirs.name != ours.name  # Jittor names the library after the folder
     assert sorted(path.name for path in cache.iterdir()) == sorted([ours.name, theirs.name])
     assert (theirs / "convolution.h").read_text() == (ours / "convolution.h").read_text() + "// another version\n"
+
+
+def test_a_library_that_a_process_has_loaded_is_not_replaced_by_one_with_other_flags(tmp_path, monkeypatch):
+    ours = operations.sources_in(tmp_path)
+    monkeypatch.setattr(operations, "_COMPILER_FLAGS", "-fopenmp")
+    assert operations.sources_in(tmp_path) != ours
+
+
+@pytest.mark.parametrize("output_padding", [-1, 2])
+def test_too_much_output_padding_is_an_error(jittor, output_padding):
+    """Such results would have pixels to which no weight belongs."""
+    x, w = jittor.zeros((1, 32, 15, 15)), jittor.zeros((32, 3, 3, 3))
+    with pytest.raises(ShapeError, match=rf"below the stride, 2, but is {output_padding}\."):
+        conv_transpose2d(x, w, 2, 1, output_padding)
 
 
 def test_arrays_are_aligned_to_64_bytes_as_onednn_requires(jittor):

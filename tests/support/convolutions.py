@@ -94,7 +94,8 @@ def numpy_gradients(x: np.ndarray, w: np.ndarray, dy: np.ndarray, case: Case) ->
 def random_arrays(case: Case) -> list[np.ndarray]:
     """Return x, w and dy, and another x and w, the directions of second derivatives."""
     rng = np.random.default_rng(list(case))
-    x, w = (case.batch, case.inputs, case.height, case.width), (case.outputs, case.inputs, case.kernel, case.kernel)
+    x = (case.batch, case.inputs, case.height, case.width)
+    w = (case.outputs, case.inputs // case.groups, case.kernel, case.kernel)
     y = numpy_conv(np.zeros(x), np.zeros(w), case).shape
     return [rng.standard_normal(shape, dtype=np.float32) for shape in (x, w, y, x, w)]
 
@@ -106,7 +107,7 @@ def check_convolution(jt: Any, case: Case) -> dict[str, int]:
     x, w, dy, a, b = map(jt.array, arrays)
     jt.sync_all()
     before = operations.counts()
-    y = conv2d(x, w, case.stride, case.padding, case.dilation)
+    y = conv2d(x, w, case.stride, case.padding, case.dilation, case.groups)
     dx, dw = jt.grad((y * dy).sum(), [x, w])
     second = jt.grad((dx * a).sum() + (dw * b).sum(), [x, w, dy])
     jt.sync_all()

@@ -4,6 +4,7 @@ gradients use the same operations:
 * convolutions and matrix products by oneDNN, with cached primitives, and Winograd's algorithm where it is faster;
 * 3x3 convolutions that double or halve an image, with fewer products;
 * convolutions of few pixels, as matrix products;
+* 3x3 convolutions from or to few channels, without padding them;
 * image filters;
 * leaky ReLUs: Jittor composes them of several operations, which fuse with their neighbours into ever new kernels;
 * masks of dropout, whose random numbers Jittor draws one after the other.
@@ -60,6 +61,9 @@ _PARTS = (
 )
 _SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), *(f"{part}.cc" for part in _PARTS))
 _HEADERS = (*(f"{part}.h" for part in _PARTS), "blocks.h", "lanes.h", "slopes.h", "temporary.h", "tiles.h")
+# Jittor adds -O2. Square roots are vectorised only if they need not set errno, comparisons for AVX2 only if they need
+# not trap, and arrays of vectors are kept in registers only if the loops over them are unrolled.
+_COMPILER_FLAGS = "-fopenmp -fno-math-errno -fno-trapping-math -fpeel-loops"
 IntOrPair = int | tuple[int, int]
 
 
@@ -112,9 +116,7 @@ def load(jittor: Any) -> None:
     try:
         module = jittor.compiler.compile_custom_ops(
             [str(here / name) for name in _SOURCES],
-            # Jittor adds -O2. Square roots are vectorised only if they need not set errno, comparisons for AVX2 only if
-            # they need not trap, and arrays of vectors are kept in registers only if the loops over them are unrolled.
-            extra_flags=f" -fopenmp -fno-math-errno -fno-trapping-math -fpeel-loops {folders} {libraries} ",
+            extra_flags=f" {_COMPILER_FLAGS} {folders} {libraries} ",
             return_module=True,
             gen_name_=here.name,
         )
@@ -126,11 +128,12 @@ def load(jittor: Any) -> None:
 
 
 def sources_in(cache: Path) -> Path:
-    """Return a folder in the cache that holds our sources and is named after their hash. Jittor names the library after
-    this folder. An upgrade or another copy of ganzoo must not replace a library that a process has loaded: kernels that
-    the process loads later would load the new library beside the old one."""
+    """Return a folder in the cache that holds our sources and is named after the hash of these and of the compiler's
+    flags. Jittor names the library after this folder. An upgrade or another copy of ganzoo must not replace a library
+    that a process has loaded: kernels that the process loads later would load the new library beside the old one."""
     sources = {name: Path(__file__).with_name(name).read_bytes() for name in (*_SOURCES, *_HEADERS)}
-    folder = cache / f"ganzoo_ops_{hashlib.sha256(repr(sorted(sources.items())).encode()).hexdigest()[:16]}"
+    key = hashlib.sha256(repr((sorted(sources.items()), _COMPILER_FLAGS)).encode()).hexdigest()[:16]
+    folder = cache / f"ganzoo_ops_{key}"
     if not folder.exists():
         with atomic_folder(folder) as temporary:  # other processes may do the same at this moment
             for name, source in sources.items():
@@ -261,8 +264,11 @@ def halving_conv_transpose2d(x: Any, weight: Any) -> Any:
 
 
 def conv_transpose2d(x: Any, weight: Any, stride: int = 1, padding: int = 0, output_padding: int = 0) -> Any:
-    """Like torch.nn.functional.conv_transpose2d without bias, for x (N, C, H, W) and weight (C, K, h, w)."""
+    """Like torch.nn.functional.conv_transpose2d without bias, for x (N, C, H, W) and weight (C, K, h, w). Raises
+    ShapeError if the arrays don't fit, or `output_padding` is not below the stride."""
     _require("a transposed convolution", x, (0, weight.shape[0], 0, 0))
+    if not 0 <= output_padding < stride:
+        raise ShapeError(f"output_padding must be at least 0 and below the stride, {stride}, but is {output_padding}.")
     if _operations is None:
         return _autocast_call(jittor().nn.conv_transpose2d, x, weight, None, stride, padding, output_padding)
     height, width = (

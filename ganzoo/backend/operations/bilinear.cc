@@ -11,7 +11,7 @@
 namespace ganzoo {
 
 static const int64_t TILES = 512;  // about as many are computed at once, so that they stay in the caches
-// Most rows of a task, for the same reason.
+// The largest number of rows of a task, for the same reason. With AVX-512 it was measured before rows were padded.
 #ifdef __AVX512F__
 static const int64_t ROWS = 32;
 #else
@@ -32,7 +32,7 @@ class Computation {
         rows_are_y = problem.result == Problem::y || (to_weights && more_y);
         outputs = rows_are_y ? problem.y_channels : problem.x_channels;
         inputs = rows_are_y ? problem.x_channels : problem.y_channels;
-        // All threads get the same number of tasks.
+        // The number of tasks is a multiple of the number of threads, unless rounding to STEP changes it.
         rows = divide(outputs, threads * divide(outputs, threads * (to_weights ? GRADIENT_ROWS : ROWS)));
         rows = divide(rows, STEP) * STEP;
         const int64_t most = std::max<int64_t>(1, TILES / (problem.tile_rows * problem.tile_columns));

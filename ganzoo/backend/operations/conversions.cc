@@ -1,6 +1,5 @@
 #include "conversions.h"
 
-#include <string>
 
 #include "bfloat16.h"
 
@@ -77,8 +76,7 @@ static WeightLayout weight_layout(const Geometry& g, int64_t phase_size) {
 }
 
 Conversion find_conversion(const Geometry& g, Role role, const memory::desc& onednn_layout, size_t phase_size) {
-    const std::string x_and_y = std::string(g.x_format.data(), 4) + std::string(g.y_format.data(), 4);
-    if (x_and_y != "abcdabcd" || g.w_format[2] != 'h' || g.w_format[3] != 'w') return nullptr;
+    if (!g.is_plain()) return nullptr;
     const int64_t elements = phase_size / (onednn_layout.data_type() == memory::data_type::bf16 ? 2 : 4);
     if (role == weights) return weight_conversion(weight_layout(g, elements), onednn_layout);
     if (role == outputs)

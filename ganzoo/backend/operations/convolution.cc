@@ -35,6 +35,20 @@ static const size_t ALIGNMENT = 64;  // bytes
 
 bool Geometry::operator<(const Geometry& other) const { return std::memcmp(this, &other, sizeof(Geometry)) < 0; }
 
+bool Geometry::is_plain() const {
+    return std::string(x_format.data(), 4) == "abcd" && std::string(y_format.data(), 4) == "abcd" &&
+           w_format[2] == 'h' && w_format[3] == 'w';
+}
+
+bool Geometry::is_3x3() const {
+    return kernel_height == 3 && kernel_width == 3 && stride_height == 1 && stride_width == 1 &&
+           dilation_height == 1 && dilation_width == 1 && groups == 1;
+}
+
+bool Geometry::is_padded_3x3() const {
+    return is_3x3() && padding_height == 1 && padding_width == 1 && in_height == out_height && in_width == out_width;
+}
+
 static memory::dims numbers(std::initializer_list<int> values) { return memory::dims(values.begin(), values.end()); }
 
 // Returns the memory layout of an array of shape `logical`, whose dimensions are named by the letters of `names` and
@@ -245,9 +259,7 @@ class CachedConvolution {
 
 // A fixed rule decides, not timing, so that results are reproducible.
 static bool suits_winograd(const Geometry& g) {
-    return g.kernel_height == 3 && g.kernel_width == 3 && g.stride_height == 1 && g.stride_width == 1 &&
-           g.dilation_height == 1 && g.dilation_width == 1 && g.groups == 1 &&
-           std::min(g.in_channels, g.out_channels) >= winograd_minimum.channels &&
+    return g.is_3x3() && std::min(g.in_channels, g.out_channels) >= winograd_minimum.channels &&
            std::min(g.in_height, g.in_width) >= winograd_minimum.pixels;
 }
 

@@ -24,11 +24,18 @@ struct Geometry {
     std::array<char, 4> x_format, w_format, y_format;
 
     bool operator<(const Geometry& other) const;
+
+    // Whether images are in memory as (N, C, H, W), and kernels as rows of numbers.
+    bool is_plain() const;
+    // Whether kernels are 3x3, their stride and dilation are 1, and there is a single group.
+    bool is_3x3() const;
+    // Whether, in addition, the padding is 1 and the images x and y have the same sides.
+    bool is_padded_3x3() const;
 };
 
-// The number of convolutions that each algorithm has computed. doubling.cc computes `doubled` ones; im2col.cc and
-// few_channels.cc compute those of their names. `plain` ones take the arrays as they are; the others convert them to
-// the layouts that oneDNN prefers.
+// The number of convolutions that each algorithm has computed. doubling.cc computes `doubled` ones, im2col.cc `im2col`
+// ones, few_channels.cc `few_channels` ones. `plain` ones take the arrays as they are; the others convert them to the
+// layouts that oneDNN prefers.
 struct Counts {
     int64_t winograd, direct, plain, bfloat16, doubled, im2col, few_channels;
 };

@@ -1,6 +1,5 @@
 #include "doubling.h"
 
-#include <string>
 #include <vector>
 
 #include "bfloat16.h"
@@ -194,8 +193,7 @@ static void spread_large(const float* y, const Matrices& to, const Tiles& tiles)
     });
 }
 
-// w0, w1, w2 -> w2, w0 + w1, w0 + w1 + w2, w1. This is an object because the compiler does not inline functions that
-// are passed by pointer.
+// w0, w1, w2 -> w2, w0 + w1, w0 + w1 + w2, w1
 static const auto spread_taps = [](const Weights* w, int step, Weights* sums, int sum_step) {
     sums[0] = w[2 * step];
     sums[sum_step] = w[0] + w[step];
@@ -231,8 +229,7 @@ static Algorithm make_doubling() {
 }
 
 bool suits_doubling(const Geometry& g) {
-    const auto x_and_y = std::string(g.x_format.data(), 4) + std::string(g.y_format.data(), 4);
-    return g.widened && g.out_height % 2 == 0 && g.out_width % 2 == 0 && x_and_y == "abcdabcd";
+    return g.widened && g.out_height % 2 == 0 && g.out_width % 2 == 0 && g.is_plain();
 }
 
 void convolve_doubled(const Geometry& g, const float* first, const float* second, float* result) {

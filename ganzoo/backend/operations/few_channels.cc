@@ -1,18 +1,17 @@
 #include "few_channels.h"
 
 #include <algorithm>
-#include <string>
 #include <type_traits>
 
 #include "lanes.h"
 
 namespace ganzoo {
 
-static const int64_t MAX_FEW = 4;
-static const int64_t MIN_MANY = 16;
-static const int64_t ROWS = 16;  // of an image, computed at once, so that they stay in the caches
+static const int64_t MAX_FEW = 4;    // of these channels, sums fit into the registers
+static const int64_t MIN_MANY = 16;  // oneDNN does not pad so many channels
+static const int64_t ROWS = 16;      // of an image, computed at once, so that they stay in the caches
 static const int64_t TAPS = 9;
-static const int64_t PARALLEL_THRESHOLD = 4000000;  // fewest multiplications for which waking threads is worthwhile
+static const int64_t MIN_PARALLEL_PRODUCTS = 4000000;  // fewest products for which waking threads is worthwhile
 #ifdef __AVX512F__
 static const int64_t WIDTH = 16;  // numbers in a register
 #else
@@ -23,9 +22,9 @@ typedef LanesOf<WIDTH>::type Lanes;
 // oneDNN pads images of few channels, such as RGB, to 8 or 16, and rearranges the others. Here, the arrays stay as they
 // are. Sums for neighbouring pixels are kept in `chunk` registers per channel while products are added to them.
 //
-// Of x and y, `few` are the images of few channels, `many` the others. In all three directions, the product
-// few[f, pixel] * many[m, pixel + tap] belongs to the weight of f, m and the tap. If x are the few, taps point the
-// other way, so kernels are rotated.
+// One of x and y has few channels, the other has many. In all three directions, the weight of channels f and m and of a
+// tap belongs to the pairs of a pixel p of f and the pixel p + tap of m. If x has few channels, taps point the other
+// way, so the kernels are rotated.
 class FewChannels {
    public:
     explicit FewChannels(const Geometry& g)
@@ -34,6 +33,16 @@ class FewChannels {
           few_stride(y_is_few == (g.w_format[0] == 'o') ? many * TAPS : TAPS),
           many_stride(y_is_few == (g.w_format[0] == 'o') ? TAPS : few * TAPS) {}
 
+    void run(Direction direction, const float* first, const float* second, float* result) const {
+        if (direction == backward_weights)
+            to_weights(y_is_few ? second : first, y_is_few ? first : second, result);
+        else if (direction == forward)
+            y_is_few ? to_few(first, second, result) : to_many(first, second, result);
+        else
+            y_is_few ? to_many(second, first, result) : to_few(second, first, result);
+    }
+
+   private:
     // Computes the images of few channels from those of many.
     void to_few(const float* from, const float* w, float* to) const {
         with_sizes([=](auto few_channels, auto chunk) {
@@ -67,7 +76,7 @@ class FewChannels {
 
     // Computes the gradients of the weights.
     void to_weights(const float* from_few, const float* from_many, float* w) const {
-        with_sizes([=](auto few_channels, auto) {
+        with_few([=](auto few_channels) {
             constexpr int64_t F = decltype(few_channels)::value;
             #pragma omp parallel for if(is_large())
             for (int64_t m = 0; m < many; m++) {
@@ -86,27 +95,29 @@ class FewChannels {
         });
     }
 
-    const bool y_is_few;
-
-   private:
-    bool is_large() const { return TAPS * few * many * images * height * width >= PARALLEL_THRESHOLD; }
+    bool is_large() const { return TAPS * few * many * images * height * width >= MIN_PARALLEL_PRODUCTS; }
     static int64_t place(int64_t tap, bool rotated) { return rotated ? TAPS - 1 - tap : tap; }
 
-    // Calls work(F, C) with integral constants: the number of few channels, and how many registers of pixels side by
-    // side are computed at once.
+    // Calls work(F) with the number of few channels as an integral constant.
+    template <class Work>
+    void with_few(Work work) const {
+        switch (few) {
+            case 1: return work(std::integral_constant<int64_t, 1>());
+            case 2: return work(std::integral_constant<int64_t, 2>());
+            case 3: return work(std::integral_constant<int64_t, 3>());
+            default: return work(std::integral_constant<int64_t, MAX_FEW>());
+        }
+    }
+
+    // Calls work(F, C) with integral constants: F as above, and how many registers of pixels side by side are computed
+    // at once.
     template <class Work>
     void with_sizes(Work work) const {
-        const auto with_chunk = [=](auto few_channels) {
+        with_few([=](auto few_channels) {
             if (width % (4 * WIDTH) == 0) return work(few_channels, std::integral_constant<int64_t, 4>());
             if (width % (2 * WIDTH) == 0) return work(few_channels, std::integral_constant<int64_t, 2>());
             work(few_channels, std::integral_constant<int64_t, 1>());
-        };
-        switch (few) {
-            case 1: return with_chunk(std::integral_constant<int64_t, 1>());
-            case 2: return with_chunk(std::integral_constant<int64_t, 2>());
-            case 3: return with_chunk(std::integral_constant<int64_t, 3>());
-            default: return with_chunk(std::integral_constant<int64_t, MAX_FEW>());
-        }
+        });
     }
 
     // Calls work(image, first row, number of rows) for blocks of rows on all threads.
@@ -199,27 +210,18 @@ class FewChannels {
         }
     }
 
+    const bool y_is_few;
     const int64_t few, many, images, height, width;
     const int64_t few_stride, many_stride;  // of the weights
 };
 
 bool suits_few_channels(const Geometry& g) {
-    const auto x_and_y = std::string(g.x_format.data(), 4) + std::string(g.y_format.data(), 4);
-    return g.kernel_height == 3 && g.kernel_width == 3 && g.stride_height == 1 && g.stride_width == 1 &&
-           g.padding_height == 1 && g.padding_width == 1 && g.dilation_height == 1 && g.dilation_width == 1 &&
-           g.groups == 1 && g.in_width % WIDTH == 0 && std::min(g.in_channels, g.out_channels) <= MAX_FEW &&
-           std::max(g.in_channels, g.out_channels) >= MIN_MANY && x_and_y == "abcdabcd" && g.w_format[2] == 'h' &&
-           g.w_format[3] == 'w';
+    return g.is_padded_3x3() && g.is_plain() && g.in_width % WIDTH == 0 &&
+           std::min(g.in_channels, g.out_channels) <= MAX_FEW && std::max(g.in_channels, g.out_channels) >= MIN_MANY;
 }
 
 void convolve_few_channels(const Geometry& g, const float* first, const float* second, float* result) {
-    const FewChannels computation(g);
-    if (g.direction == backward_weights)
-        computation.to_weights(computation.y_is_few ? second : first, computation.y_is_few ? first : second, result);
-    else if (g.direction == forward)
-        computation.y_is_few ? computation.to_few(first, second, result) : computation.to_many(first, second, result);
-    else
-        computation.y_is_few ? computation.to_many(second, first, result) : computation.to_few(second, first, result);
+    FewChannels(g).run((Direction)g.direction, first, second, result);
 }
 
 }  // namespace ganzoo

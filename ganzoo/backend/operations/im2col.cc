@@ -1,7 +1,6 @@
 #include "im2col.h"
 
 #include <algorithm>
-#include <string>
 #include <vector>
 
 #include "bfloat16.h"
@@ -128,10 +127,8 @@ class Im2col {
 };
 
 bool suits_im2col(const Geometry& g) {
-    const auto formats = std::string(g.x_format.data(), 4) + std::string(g.y_format.data(), 4);
     const int64_t taps = g.widened ? 9 : g.kernel_height * g.kernel_width;
-    return formats == "abcdabcd" && g.w_format[2] == 'h' && g.w_format[3] == 'w' && g.groups == 1 && taps > 1 &&
-           taps * g.in_channels * g.out_channels >= MIN_WEIGHTS &&
+    return g.is_plain() && g.groups == 1 && taps > 1 && taps * g.in_channels * g.out_channels >= MIN_WEIGHTS &&
            g.batch * outer_pixels(g) <= (g.widened ? MAX_PIXELS_WIDENED : MAX_PIXELS);
 }
 

@@ -1,4 +1,4 @@
-// Neighbouring numbers that a processor computes with at once.
+// Neighbouring numbers that a processor computes with at once, and memory for a thread.
 #pragma once
 
 #include <cstdint>

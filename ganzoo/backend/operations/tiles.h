@@ -143,7 +143,8 @@ inline void write_kernels(const Weights taps[KERNEL], float* w, const Kernels3x3
         }
 }
 
-// Computes SUMS x SUMS sums of 3x3 weights. spread(w, step, sums, step of sums) computes SUMS sums of three weights.
+// Computes SUMS x SUMS sums of 3x3 weights. spread(w, step, sums, step of sums) computes SUMS sums of three weights. It
+// must be a lambda: the compiler does not inline functions that are passed by pointer.
 template <int SUMS, class Spread>
 void spread_kernels(const float* w, const Matrices& to, const Kernels3x3& kernels, Spread spread) {
     for (int64_t row = 0; row < to.rows; row++)

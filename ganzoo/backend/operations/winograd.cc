@@ -1,6 +1,5 @@
 #include "winograd.h"
 
-#include <string>
 #include <vector>
 
 #include "bilinear.h"
@@ -156,7 +155,6 @@ static void spread_y(const float* images, const Matrices& to, const Tiles& tiles
     });
 }
 
-// These two are objects because the compiler does not inline functions that are passed by pointer.
 static const auto spread_taps = [](const Weights* w, int step, Weights* sums, int sum_step) {
     const Weights ends = w[0] + w[2 * step], far = w[0] / 24 + w[2 * step] / 6;
     sums[0] = w[0] / 4;
@@ -192,9 +190,7 @@ static Algorithm make_winograd() {
 }
 
 bool suits_winograd_tiles(const Geometry& g) {
-    const auto x_and_y = std::string(g.x_format.data(), 4) + std::string(g.y_format.data(), 4);
-    return g.padding_height == 1 && g.padding_width == 1 && g.in_height % 4 == 0 && g.in_width % 4 == 0 &&
-           x_and_y == "abcdabcd" && g.w_format[2] == 'h' && g.w_format[3] == 'w';
+    return g.is_padded_3x3() && g.is_plain() && g.in_height % 4 == 0 && g.in_width % 4 == 0;
 }
 
 void convolve_winograd(const Geometry& g, const float* first, const float* second, float* result) {
